@@ -1,0 +1,13 @@
+//! custodex takes custody of an organization's compliance logs.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod limits;
+pub mod record;
+pub mod secret;
+pub mod simulator;
+pub mod sink;
+pub mod source;
+pub mod units;
+pub mod words;
