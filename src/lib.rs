@@ -3,8 +3,10 @@
 
 pub mod clock;
 pub mod config;
+pub mod disk;
 pub mod limits;
 pub mod record;
+pub mod recovery;
 pub mod secret;
 pub mod simulator;
 pub mod sink;

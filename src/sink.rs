@@ -1,0 +1,80 @@
+//! Destinations: the seam, and one folder for each type.
+//!
+//! Owns the [`Sink`] trait. A sink takes encoded batches in order and says when they are confirmed; it
+//! knows nothing of positions, of the ledger or of other sinks. What it must remember across a crash
+//! is its *state*, bytes that are committed in one transaction with its position.
+
+use futures_util::future::BoxFuture;
+
+use crate::recovery::Recovery;
+
+/// What a confirmation of a sink means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    /// The bytes survive a power cut on the other side.
+    Durable,
+    /// The other side answered that it has them.
+    Accepted,
+    /// They were handed to the transport; no answer exists.
+    Sent,
+}
+
+impl Guarantee {
+    /// The word `status` shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+        }
+    }
+}
+
+/// Encoded records in spool order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Every record followed by a line feed.
+    pub bytes: Vec<u8>,
+    /// End of each record in `bytes`, after its line feed.
+    pub ends: Vec<usize>,
+}
+
+impl Batch {
+    /// Forgets the records, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// The records, each with its line feed.
+    pub fn records(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+}
+
+/// Why a sink did not take or confirm a batch.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SinkError {
+    /// What happened and where, fit for a log: no secret, no content.
+    pub message: String,
+    /// The way on. After `Retry` and `Pause` the worker asks again for the same thing.
+    pub recovery: Recovery,
+}
+
+/// A destination.
+///
+/// The worker calls `deliver` for each batch, `confirm` when a commit is due (and now and then while
+/// idle), commits position and state together, and then calls `committed`. After an error it calls
+/// the same method again with the same batch; an implementation goes on where it stopped.
+pub trait Sink: Send {
+    /// What its confirmations mean.
+    fn guarantee(&self) -> Guarantee;
+    /// Hands over one batch.
+    fn deliver<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>>;
+    /// Waits until all that was delivered is confirmed; answers the state to commit with the position.
+    fn confirm(&mut self) -> BoxFuture<'_, Result<Vec<u8>, SinkError>>;
+    /// Position and state of the last `confirm` are in the ledger now.
+    fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>>;
+}
