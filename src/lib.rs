@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod config;
 pub mod disk;
+pub mod ledger;
 pub mod limits;
 pub mod record;
 pub mod recovery;

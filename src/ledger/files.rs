@@ -1,0 +1,401 @@
+//! Log files: pending, spooled, hole; there is no fourth state.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Ledger, LedgerError, StreamId, Viewer};
+
+/// A listed file that is to be fetched.
+#[derive(Clone, Debug)]
+pub struct PendingFile {
+    /// Its row.
+    pub row: i64,
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its id upstream.
+    pub file_id: String,
+    /// Verbatim.
+    pub end_time: String,
+    /// Seconds since 1970.
+    pub end_at: i64,
+    /// As listed.
+    pub size: Option<u64>,
+    /// As listed.
+    pub sha256: Option<[u8; 32]>,
+    /// Fetches that failed so far.
+    pub attempts: u32,
+}
+
+/// What is committed when a file becomes real.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Its row.
+    pub row: i64,
+    /// The place it got.
+    pub sequence: u64,
+    /// RFC 3339.
+    pub fetched_at: String,
+    /// Length as stored.
+    pub bytes: u64,
+    /// Hash as stored.
+    pub sha256: [u8; 32],
+    /// Records cut from it.
+    pub records: u64,
+    /// Of these, no JSON objects.
+    pub malformed: u64,
+    /// Its repeats, encoded by the spool.
+    pub repeats: Vec<u8>,
+}
+
+/// What delivery needs to know of a spooled file.
+#[derive(Clone, Debug)]
+pub struct FileFacts {
+    /// Its place.
+    pub sequence: u64,
+    /// Whose it is.
+    pub stream: StreamId,
+    /// Its id upstream.
+    pub file_id: String,
+    /// RFC 3339.
+    pub fetched_at: String,
+    /// Verbatim.
+    pub end_time: String,
+    /// Hash as stored.
+    pub sha256: [u8; 32],
+    /// Length.
+    pub bytes: u64,
+    /// Records.
+    pub records: u64,
+    /// Encoded by the spool.
+    pub repeats: Vec<u8>,
+}
+
+/// A file in which repeats may have their first copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its place.
+    pub sequence: u64,
+}
+
+/// Totals of what was ever collected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Records of all spooled files.
+    pub records: u64,
+    /// The sequence the next file gets.
+    pub next_sequence: u64,
+    /// Bytes of the files the spool still holds.
+    pub spool_bytes: u64,
+}
+
+/// A hole, for people.
+#[derive(Clone, Debug)]
+pub struct HoleRow {
+    /// The number `holes` shows and takes.
+    pub id: i64,
+    /// Whose file.
+    pub principal: String,
+    /// Of which type.
+    pub event_type: String,
+    /// Its id upstream.
+    pub file_id: String,
+    /// Verbatim.
+    pub end_time: String,
+    /// Why it could not be had.
+    pub reason: String,
+    /// Somebody has seen it.
+    pub acknowledged: bool,
+}
+
+fn hash(blob: Option<Vec<u8>>) -> Option<[u8; 32]> {
+    blob.and_then(|blob| blob.try_into().ok())
+}
+
+fn pending(row: &Row<'_>) -> rusqlite::Result<PendingFile> {
+    Ok(PendingFile {
+        row: row.get(0)?,
+        stream: StreamId(row.get(1)?),
+        file_id: row.get(2)?,
+        end_time: row.get(3)?,
+        end_at: row.get(4)?,
+        size: row.get::<_, Option<i64>>(5)?.and_then(|size| size.try_into().ok()),
+        sha256: hash(row.get(6)?),
+        attempts: row.get(7)?,
+    })
+}
+
+fn facts(row: &Row<'_>) -> rusqlite::Result<FileFacts> {
+    Ok(FileFacts {
+        sequence: row.get(0)?,
+        stream: StreamId(row.get(1)?),
+        file_id: row.get(2)?,
+        fetched_at: row.get(3)?,
+        end_time: row.get(4)?,
+        sha256: hash(row.get(5)?).unwrap_or_default(),
+        bytes: row.get(6)?,
+        records: row.get(7)?,
+        repeats: row.get(8)?,
+    })
+}
+
+/// The sequence the next file gets, and the records before it.
+fn tail(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let last = connection
+        .query_row(
+            "SELECT sequence + 1, records_before + records FROM file
+             WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    Ok(last.unwrap_or((1, 0)))
+}
+
+fn collected(connection: &Connection) -> rusqlite::Result<Collected> {
+    let (next_sequence, records) = tail(connection)?;
+    let spool_bytes = connection.query_row(
+        "SELECT coalesce(sum(bytes), 0) FROM file WHERE state = 'spooled' AND removed = 0",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(Collected { records, next_sequence, spool_bytes })
+}
+
+fn holes(connection: &Connection) -> rusqlite::Result<Vec<HoleRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT file.id, principal, event_type, file_id, end_time, coalesce(reason, ''), acknowledged
+         FROM file JOIN stream ON stream.id = file.stream WHERE file.state = 'hole' ORDER BY end_at",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(HoleRow {
+            id: row.get(0)?,
+            principal: row.get(1)?,
+            event_type: row.get(2)?,
+            file_id: row.get(3)?,
+            end_time: row.get(4)?,
+            reason: row.get(5)?,
+            acknowledged: row.get(6)?,
+        })
+    })?;
+    rows.collect()
+}
+
+impl Viewer {
+    /// All holes, oldest first.
+    pub fn holes(&self) -> Result<Vec<HoleRow>, LedgerError> {
+        self.view(holes)
+    }
+
+    /// Totals.
+    pub fn collected(&self) -> Result<Collected, LedgerError> {
+        self.view(collected)
+    }
+}
+
+impl Ledger {
+    /// Totals.
+    pub async fn collected(&self) -> Result<Collected, LedgerError> {
+        self.call(collected).await
+    }
+
+    /// Up to `limit` files of one stream that may be tried now, soonest to expire first.
+    pub async fn due_files(
+        &self,
+        stream: StreamId,
+        now: i64,
+        limit: usize,
+        except: HashSet<i64>,
+    ) -> Result<Vec<PendingFile>, LedgerError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts FROM file
+                 WHERE stream = ?1 AND state = 'pending' AND next_attempt <= ?2 ORDER BY end_at, id",
+            )?;
+            let rows = statement.query_map(params![stream.0, now], pending)?;
+            rows.filter(|row| row.as_ref().map_or(true, |file| !except.contains(&file.row)))
+                .take(limit)
+                .collect()
+        })
+        .await
+    }
+
+    /// Puts a failed fetch off until `next_attempt`.
+    pub async fn put_off(&self, row: i64, next_attempt: i64, error: String) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE file SET attempts = attempts + 1, next_attempt = ?2, last_error = ?3
+                     WHERE id = ?1 AND state = 'pending'",
+                )?
+                .execute(params![row, next_attempt, error])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Lets every pending file of the enabled streams be tried at once.
+    pub async fn forgive_pending(&self) -> Result<(), LedgerError> {
+        self.call(|connection| {
+            connection
+                .execute("UPDATE file SET next_attempt = 0 WHERE state = 'pending' AND next_attempt > 0", [])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Turns a pending file into a hole.
+    pub async fn record_hole(&self, row: i64, reason: String) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .execute(
+                    "UPDATE file SET state = 'hole', reason = ?2 WHERE id = ?1 AND state = 'pending'",
+                    params![row, reason],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Makes files real, all or none; their sequence numbers must follow the last one.
+    pub async fn record_files(&self, files: Vec<NewFile>) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            let mut before = tail(connection)?.1;
+            for file in files {
+                let stream: i64 = connection
+                    .prepare_cached(
+                        "UPDATE file SET state = 'spooled', sequence = ?2, fetched_at = ?3, bytes = ?4,
+                         sha256 = ?5, records = ?6, malformed = ?7, repeats = ?8, records_before = ?9,
+                         last_error = NULL WHERE id = ?1 AND state = 'pending' RETURNING stream",
+                    )?
+                    .query_row(
+                        params![
+                            file.row,
+                            file.sequence,
+                            file.fetched_at,
+                            file.bytes,
+                            file.sha256,
+                            file.records,
+                            file.malformed,
+                            file.repeats,
+                            before
+                        ],
+                        |row| row.get(0),
+                    )?;
+                before += file.records;
+                connection
+                    .prepare_cached(
+                        "UPDATE stream SET files_collected = files_collected + 1,
+                         records_collected = records_collected + ?2 WHERE id = ?1",
+                    )?
+                    .execute(params![stream, file.records])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Spooled files of a stream whose `end_time` lies within `window` seconds of `end_at`.
+    pub async fn candidates(
+        &self,
+        stream: StreamId,
+        end_at: i64,
+        window: i64,
+    ) -> Result<Vec<Candidate>, LedgerError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT sequence FROM file WHERE stream = ?1 AND state = 'spooled'
+                 AND end_at BETWEEN ?2 AND ?3 ORDER BY sequence",
+            )?;
+            let rows = statement.query_map(params![stream.0, end_at - window, end_at + window], |row| {
+                Ok(Candidate { sequence: row.get(0)? })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    /// The spooled file at `sequence`, if there is one.
+    pub async fn file_at(&self, sequence: u64) -> Result<Option<FileFacts>, LedgerError> {
+        self.call(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT sequence, stream, file_id, fetched_at, end_time, sha256, bytes, records, repeats
+                     FROM file WHERE sequence = ?1",
+                )?
+                .query_row([sequence], facts)
+                .optional()
+        })
+        .await
+    }
+
+    /// Marks files as removed that every sink is past and that were fetched before `fetched_before`.
+    ///
+    /// Answers their sequence numbers; the caller unlinks them afterwards.
+    pub async fn remove_files(
+        &self,
+        below: u64,
+        fetched_before: String,
+        limit: usize,
+    ) -> Result<Vec<u64>, LedgerError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE file SET removed = 1 WHERE id IN (
+                     SELECT id FROM file WHERE state = 'spooled' AND removed = 0 AND sequence < ?1
+                     AND fetched_at < ?2 ORDER BY sequence LIMIT ?3) RETURNING sequence",
+            )?;
+            statement.query_map(params![below, fetched_before, limit], |row| row.get(0))?.collect()
+        })
+        .await
+    }
+
+    /// Sequence numbers the spool still has to hold.
+    pub async fn kept(&self) -> Result<HashSet<u64>, LedgerError> {
+        self.call(|connection| {
+            let mut statement =
+                connection.prepare("SELECT sequence FROM file WHERE state = 'spooled' AND removed = 0")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        })
+        .await
+    }
+
+    /// The lowest sequence whose `end_time` is at or after `end_at`: older id lists are of no use.
+    pub async fn oldest_sequence_since(&self, end_at: i64) -> Result<Option<u64>, LedgerError> {
+        self.call(move |connection| {
+            connection.query_row(
+                "SELECT min(sequence) FROM file WHERE state = 'spooled' AND end_at >= ?1",
+                [end_at],
+                |row| row.get(0),
+            )
+        })
+        .await
+    }
+
+    /// All holes, oldest first.
+    pub async fn holes(&self) -> Result<Vec<HoleRow>, LedgerError> {
+        self.call(holes).await
+    }
+
+    /// Makes a hole pending again; `false` when there is no such hole.
+    pub async fn retry_hole(&self, id: i64) -> Result<bool, LedgerError> {
+        self.call(move |connection| {
+            let changed = connection.execute(
+                "UPDATE file SET state = 'pending', reason = NULL, next_attempt = 0, acknowledged = 0
+                 WHERE id = ?1 AND state = 'hole'",
+                [id],
+            )?;
+            Ok(changed == 1)
+        })
+        .await
+    }
+
+    /// Notes that somebody has seen a hole; `false` when there is no such hole.
+    pub async fn acknowledge_hole(&self, id: i64) -> Result<bool, LedgerError> {
+        self.call(move |connection| {
+            let changed = connection
+                .execute("UPDATE file SET acknowledged = 1 WHERE id = ?1 AND state = 'hole'", [id])?;
+            Ok(changed == 1)
+        })
+        .await
+    }
+}

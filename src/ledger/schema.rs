@@ -1,0 +1,164 @@
+//! Tables, their migrations and the settings that make a commit durable.
+//!
+//! Every version of the schema is one entry of [`MIGRATIONS`]; an entry is never changed after a release.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::LedgerError;
+use crate::limits;
+
+/// The version this program writes: `PRAGMA user_version`.
+pub const SCHEMA_VERSION: i64 = 1;
+
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["
+CREATE TABLE stream (
+    id INTEGER PRIMARY KEY,
+    principal_kind TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    source TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,         -- how far back the first listing reaches
+    cursor TEXT,                         -- last_end_time, verbatim
+    covered_until INTEGER,               -- everything before it was listed completely
+    listed_at INTEGER,                   -- end of the last complete listing
+    swept_at INTEGER,
+    state TEXT NOT NULL DEFAULT 'ok',
+    last_error TEXT,
+    hint TEXT,
+    lateness_max INTEGER NOT NULL DEFAULT 0,
+    gaps INTEGER NOT NULL DEFAULT 0,
+    files_collected INTEGER NOT NULL DEFAULT 0,
+    records_collected INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (principal, event_type)
+) STRICT;
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL REFERENCES stream (id),
+    file_id TEXT NOT NULL,
+    end_time TEXT NOT NULL,              -- verbatim
+    end_at INTEGER NOT NULL,
+    listed_at INTEGER NOT NULL,
+    size INTEGER,                        -- as listed
+    sha256 BLOB,                         -- as listed; as stored once it is spooled
+    state TEXT NOT NULL CHECK (state IN ('pending', 'spooled', 'hole')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    sequence INTEGER UNIQUE,
+    fetched_at TEXT,
+    bytes INTEGER,
+    records INTEGER,
+    malformed INTEGER,
+    records_before INTEGER,              -- in all files with a smaller sequence
+    repeats BLOB,
+    removed INTEGER NOT NULL DEFAULT 0,
+    reason TEXT,
+    acknowledged INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (stream, file_id)
+) STRICT;
+CREATE INDEX file_pending ON file (stream, end_at) WHERE state = 'pending';
+CREATE INDEX file_spooled ON file (stream, end_at) WHERE state = 'spooled';
+CREATE INDEX file_hole ON file (stream) WHERE state = 'hole';
+CREATE INDEX file_kept ON file (sequence) WHERE state = 'spooled' AND removed = 0;
+CREATE TABLE sink (
+    name TEXT PRIMARY KEY,
+    type TEXT NOT NULL,
+    guarantee TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    record INTEGER NOT NULL,
+    memory BLOB,                         -- what the sink must know again after a crash
+    delivered INTEGER NOT NULL DEFAULT 0,
+    repeats INTEGER NOT NULL DEFAULT 0,
+    deselected INTEGER NOT NULL DEFAULT 0,
+    dead_letters INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'ok',
+    last_error TEXT,
+    hint TEXT
+) STRICT, WITHOUT ROWID;
+"];
+
+/// Opens, checks, migrates.
+pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
+    let wrap = |source| LedgerError::Sqlite { path: path.to_owned(), source: Arc::new(source) };
+    let mut connection = Connection::open(path).map_err(wrap)?;
+    connection.busy_timeout(limits::LEDGER_BUSY).map_err(wrap)?;
+    check_version(&connection, path)?;
+    for (pragma, value, expected) in [
+        ("journal_mode", "WAL", "wal"),
+        ("synchronous", "FULL", "2"),
+        ("foreign_keys", "ON", "1"),
+        ("trusted_schema", "OFF", "0"),
+    ] {
+        connection.pragma_update(None, pragma, value).map_err(wrap)?;
+        let read: rusqlite::types::Value =
+            connection.pragma_query_value(None, pragma, |row| row.get(0)).map_err(wrap)?;
+        let holds = match read {
+            rusqlite::types::Value::Text(text) => text == expected,
+            rusqlite::types::Value::Integer(number) => number.to_string() == expected,
+            _ => false,
+        };
+        if !holds {
+            return Err(LedgerError::Pragma { path: path.to_owned(), pragma });
+        }
+    }
+    connection.pragma_update(None, "cache_size", limits::LEDGER_CACHE_KIB).map_err(wrap)?;
+    migrate(&mut connection).map_err(wrap)?;
+    Ok(connection)
+}
+
+/// Refuses a database that a newer program wrote.
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+    let found = version(connection)
+        .map_err(|source| LedgerError::Sqlite { path: path.to_owned(), source: Arc::new(source) })?;
+    if found > SCHEMA_VERSION {
+        return Err(LedgerError::Newer { path: path.to_owned(), found });
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let found = version(connection)?;
+    for (number, script) in (1..).zip(MIGRATIONS) {
+        if number > found {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(script)?;
+            transaction.pragma_update(None, "user_version", number)?;
+            transaction.commit()?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_ledger_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let connection = open(&path).unwrap();
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+        drop(connection);
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, LedgerError::Newer { .. }), "{error}");
+    }
+
+    #[test]
+    fn opening_twice_migrates_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        drop(open(&path).unwrap());
+        assert_eq!(version(&open(&path).unwrap()).unwrap(), SCHEMA_VERSION);
+    }
+}

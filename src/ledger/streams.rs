@@ -1,0 +1,291 @@
+//! Streams: cursor, coverage and state.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Ledger, LedgerError, Viewer};
+use crate::words::{Principal, PrincipalKind};
+
+/// Names a stream's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub(super) i64);
+
+/// How a stream fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    /// Listed without trouble.
+    Ok,
+    /// The key is refused; everything under it waits.
+    Waiting,
+    /// The key may not read this stream.
+    Denied,
+    /// The provider does not know this event type here.
+    Unsupported,
+    /// Something that passes by itself.
+    Failing,
+}
+
+impl StreamState {
+    /// The word `status` shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Waiting => "waiting",
+            Self::Denied => "denied",
+            Self::Unsupported => "unsupported",
+            Self::Failing => "failing",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        [Self::Ok, Self::Waiting, Self::Denied, Self::Unsupported]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .unwrap_or(Self::Failing)
+    }
+}
+
+/// One stream, with its accounts. Times are seconds since 1970.
+#[derive(Clone, Debug)]
+pub struct StreamRow {
+    /// The row.
+    pub id: StreamId,
+    /// Whose stream.
+    pub principal: Principal,
+    /// What it carries.
+    pub event_type: String,
+    /// The source that covers it.
+    pub source: String,
+    /// How far back the first listing reaches.
+    pub started_at: i64,
+    /// `last_end_time` of the last page, verbatim.
+    pub cursor: Option<String>,
+    /// Every moment before it was listed completely.
+    pub covered_until: Option<i64>,
+    /// End of the last complete listing.
+    pub listed_at: Option<i64>,
+    /// When the whole retention window was last listed.
+    pub swept_at: Option<i64>,
+    /// How it fares.
+    pub state: StreamState,
+    /// What went wrong last, while it does.
+    pub last_error: Option<String>,
+    /// The next step for an operator.
+    pub hint: Option<String>,
+    /// The latest a file appeared after newer ones, seconds.
+    pub lateness_max: i64,
+    /// Ties that paging could not resolve and rows without an id.
+    pub gaps: i64,
+    /// Files in the spool or once in it.
+    pub files_collected: i64,
+    /// Their records.
+    pub records_collected: i64,
+    /// Listed, not collected yet.
+    pub files_pending: i64,
+    /// `end_time` of the oldest of them.
+    pub oldest_pending: Option<i64>,
+    /// Listed and gone.
+    pub holes: i64,
+    /// Holes nobody acknowledged.
+    pub holes_open: i64,
+}
+
+/// One row of a listing.
+#[derive(Clone, Debug)]
+pub struct PageEntry {
+    /// The file id.
+    pub file_id: String,
+    /// Verbatim.
+    pub end_time: String,
+    /// Parsed, or the time of the listing when it is unreadable.
+    pub end_at: i64,
+    /// As listed.
+    pub size: Option<u64>,
+    /// As listed.
+    pub sha256: Option<[u8; 32]>,
+}
+
+const SELECT: &str = "SELECT id, principal_kind, principal, event_type, source, started_at, cursor,
+    covered_until, listed_at, swept_at, state, last_error, hint, lateness_max, gaps, files_collected,
+    records_collected,
+    (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'pending'),
+    (SELECT min(end_at) FROM file WHERE stream = stream.id AND state = 'pending'),
+    (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'hole'),
+    (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'hole' AND acknowledged = 0)
+    FROM stream";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
+    let kind: String = row.get(1)?;
+    let state: String = row.get(10)?;
+    Ok(StreamRow {
+        id: StreamId(row.get(0)?),
+        principal: Principal {
+            kind: PrincipalKind::parse(&kind).unwrap_or(PrincipalKind::Workspace),
+            id: row.get(2)?,
+        },
+        event_type: row.get(3)?,
+        source: row.get(4)?,
+        started_at: row.get(5)?,
+        cursor: row.get(6)?,
+        covered_until: row.get(7)?,
+        listed_at: row.get(8)?,
+        swept_at: row.get(9)?,
+        state: StreamState::parse(&state),
+        last_error: row.get(11)?,
+        hint: row.get(12)?,
+        lateness_max: row.get(13)?,
+        gaps: row.get(14)?,
+        files_collected: row.get(15)?,
+        records_collected: row.get(16)?,
+        files_pending: row.get(17)?,
+        oldest_pending: row.get(18)?,
+        holes: row.get(19)?,
+        holes_open: row.get(20)?,
+    })
+}
+
+fn all(connection: &Connection) -> rusqlite::Result<Vec<StreamRow>> {
+    let mut statement = connection
+        .prepare_cached(&format!("{SELECT} WHERE enabled = 1 ORDER BY source, principal, event_type"))?;
+    statement.query_map([], read)?.collect()
+}
+
+impl Viewer {
+    /// Every enabled stream.
+    pub fn streams(&self) -> Result<Vec<StreamRow>, LedgerError> {
+        self.view(all)
+    }
+}
+
+impl Ledger {
+    /// Every enabled stream.
+    pub async fn streams(&self) -> Result<Vec<StreamRow>, LedgerError> {
+        self.call(all).await
+    }
+
+    /// Marks every stream as not configured; [`Self::enable_stream`] follows for those that are.
+    pub async fn disable_streams(&self) -> Result<(), LedgerError> {
+        self.call(|connection| connection.execute("UPDATE stream SET enabled = 0", []).map(drop)).await
+    }
+
+    /// Finds the stream, or starts it at `started_at`.
+    pub async fn enable_stream(
+        &self,
+        source: String,
+        principal: Principal,
+        event_type: String,
+        started_at: i64,
+    ) -> Result<StreamId, LedgerError> {
+        self.call(move |connection| {
+            connection.query_row(
+                "INSERT INTO stream (principal_kind, principal, event_type, source, enabled, started_at)
+                 VALUES (?1, ?2, ?3, ?4, 1, ?5)
+                 ON CONFLICT (principal, event_type) DO UPDATE SET source = ?4, enabled = 1
+                 RETURNING id",
+                params![principal.kind.as_str(), principal.id, event_type, source, started_at],
+                |row| row.get(0).map(StreamId),
+            )
+        })
+        .await
+    }
+
+    /// One stream's row.
+    pub async fn stream(&self, id: StreamId) -> Result<StreamRow, LedgerError> {
+        self.call(move |connection| {
+            connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id.0], read)
+        })
+        .await
+    }
+
+    /// Records a page in one transaction: a pending row for every new id, and the cursor.
+    ///
+    /// `cursor` and `covered_until` only ever move forward. Answers how many ids were new.
+    pub async fn record_page(
+        &self,
+        id: StreamId,
+        entries: Vec<PageEntry>,
+        cursor: Option<(String, i64)>,
+        gaps: u32,
+        now: i64,
+    ) -> Result<usize, LedgerError> {
+        self.call(move |connection| {
+            let mut new = 0;
+            let newest: Option<i64> = connection
+                .query_row(
+                    "SELECT max(end_at) FROM file WHERE stream = ?1 AND listed_at < ?2",
+                    params![id.0, now],
+                    |row| row.get(0),
+                )
+                .optional()?
+                .flatten();
+            let mut lateness = 0;
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, size, sha256, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending') ON CONFLICT DO NOTHING",
+            )?;
+            for entry in entries {
+                let size = entry.size.and_then(|size| i64::try_from(size).ok());
+                let added = insert.execute(params![
+                    id.0,
+                    entry.file_id,
+                    entry.end_time,
+                    entry.end_at,
+                    now,
+                    size,
+                    entry.sha256
+                ])?;
+                new += added;
+                if added == 1 {
+                    lateness = lateness.max(newest.map_or(0, |newest| newest - entry.end_at));
+                }
+            }
+            let (cursor, reached) = cursor.unzip();
+            connection
+                .prepare_cached(
+                    "UPDATE stream SET cursor = coalesce(?2, cursor),
+                     covered_until = max(coalesce(covered_until, started_at), coalesce(?3, 0)),
+                     lateness_max = max(lateness_max, ?4), gaps = gaps + ?5 WHERE id = ?1",
+                )?
+                .execute(params![id.0, cursor, reached, lateness, gaps])?;
+            Ok(new)
+        })
+        .await
+    }
+
+    /// Records that a listing which began at `began` saw everything there was.
+    pub async fn record_listing(
+        &self,
+        id: StreamId,
+        began: i64,
+        now: i64,
+        swept: bool,
+    ) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE stream SET listed_at = ?3, covered_until = max(coalesce(covered_until, 0), ?2),
+                     swept_at = CASE WHEN ?4 THEN ?3 ELSE swept_at END,
+                     state = 'ok', last_error = NULL, hint = NULL WHERE id = ?1",
+                )?
+                .execute(params![id.0, began, now, swept])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Records how a stream fares.
+    pub async fn record_stream_state(
+        &self,
+        id: StreamId,
+        state: StreamState,
+        error: Option<String>,
+        hint: Option<String>,
+    ) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .prepare_cached("UPDATE stream SET state = ?2, last_error = ?3, hint = ?4 WHERE id = ?1")?
+                .execute(params![id.0, state.as_str(), error, hint])
+                .map(drop)
+        })
+        .await
+    }
+}
