@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod config;
 pub mod disk;
+pub mod ground;
 pub mod ledger;
 pub mod limits;
 pub mod record;
@@ -12,5 +13,6 @@ pub mod secret;
 pub mod simulator;
 pub mod sink;
 pub mod source;
+pub mod spool;
 pub mod units;
 pub mod words;

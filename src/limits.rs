@@ -13,3 +13,47 @@ pub const LEDGER_GROUP: usize = 64;
 pub const LEDGER_BUSY: Duration = Duration::from_secs(10);
 /// Page cache of the ledger; negative is KiB, as SQLite has it.
 pub const LEDGER_CACHE_KIB: i64 = -2048;
+/// What is read of a spool file at a time.
+pub const READ_WINDOW: usize = 256 * 1024;
+/// A record this large is handled alone, by one task at a time.
+pub const BIG_RECORD_BYTES: u32 = 1024 * 1024;
+/// Repeats are looked for in files whose `end_time` is at most this far away, seconds.
+pub const REPEAT_WINDOW: i64 = 48 * 3600;
+/// Files asked for in one list request; the most the provider allows.
+pub const PAGE: u32 = 100;
+/// A log file may have this many bytes after decoding; the provider's own cap is 15 MB.
+pub const MAX_LOG_FILE_BYTES: u64 = 1024 * 1024 * 1024;
+/// The whole retention window is listed again after this many seconds.
+pub const SWEEP_INTERVAL: i64 = 86_400;
+/// A stream the provider does not know is tried again after this time.
+pub const UNSUPPORTED_PROBE: Duration = Duration::from_secs(6 * 3600);
+/// A run with an end tries each thing this often.
+pub const ONCE_TRIES: u32 = 6;
+/// A run with an end waits at most this long between two tries.
+pub const ONCE_RETRY_MAX: Duration = Duration::from_secs(15);
+/// The daemon waits at most this long between two tries of a file.
+pub const FETCH_RETRY_MAX: Duration = Duration::from_secs(15 * 60);
+/// Pending files of one stream looked at in one go.
+pub const FETCH_AHEAD: usize = 16;
+/// How often put-off files are looked for.
+pub const FETCH_LOOK: Duration = Duration::from_secs(1);
+/// Fetched files made real behind one barrier.
+pub const FINISH_GROUP: usize = 16;
+/// A batch is handed to a sink at about this size.
+pub const BATCH_BYTES: usize = 512 * 1024;
+/// Positions are committed this often while records flow.
+pub const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+/// An idle sink is asked this often, so that it can rotate.
+pub const IDLE_CONFIRM: Duration = Duration::from_secs(10);
+/// At a clean stop a sink has this long to confirm.
+pub const STOP_CONFIRM: Duration = Duration::from_secs(3);
+/// Shortest and longest wait before a sink is tried again.
+pub const SINK_RETRY_MIN: Duration = Duration::from_millis(250);
+/// See [`SINK_RETRY_MIN`].
+pub const SINK_RETRY_MAX: Duration = Duration::from_secs(30);
+/// A paused sink is probed this often.
+pub const SINK_PROBE: Duration = Duration::from_secs(15);
+/// How often the spool is cleaned.
+pub const CLEAN_INTERVAL: Duration = Duration::from_secs(60);
+/// Files removed in one transaction.
+pub const CLEAN_GROUP: usize = 256;

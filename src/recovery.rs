@@ -17,11 +17,6 @@ pub enum Recovery {
         /// What the operator can do.
         hint: String,
     },
-    /// This one record can never be taken.
-    DeadLetter {
-        /// Its index in the batch.
-        record: usize,
-    },
     /// A bug or a broken promise: stop rather than guess.
     Fatal,
 }

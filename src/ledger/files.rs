@@ -25,6 +25,8 @@ pub struct PendingFile {
     pub sha256: Option<[u8; 32]>,
     /// Fetches that failed so far.
     pub attempts: u32,
+    /// Not to be tried before, seconds since 1970.
+    pub next_attempt: i64,
 }
 
 /// What is committed when a file becomes real.
@@ -122,6 +124,7 @@ fn pending(row: &Row<'_>) -> rusqlite::Result<PendingFile> {
         size: row.get::<_, Option<i64>>(5)?.and_then(|size| size.try_into().ok()),
         sha256: hash(row.get(6)?),
         attempts: row.get(7)?,
+        next_attempt: row.get(8)?,
     })
 }
 
@@ -209,8 +212,8 @@ impl Ledger {
     ) -> Result<Vec<PendingFile>, LedgerError> {
         self.call(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts FROM file
-                 WHERE stream = ?1 AND state = 'pending' AND next_attempt <= ?2 ORDER BY end_at, id",
+                "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts,
+                 next_attempt FROM file WHERE stream = ?1 AND state = 'pending' AND next_attempt <= ?2 ORDER BY end_at, id",
             )?;
             let rows = statement.query_map(params![stream.0, now], pending)?;
             rows.filter(|row| row.as_ref().map_or(true, |file| !except.contains(&file.row)))

@@ -13,7 +13,7 @@ use crate::limits;
 /// The version this program writes: `PRAGMA user_version`.
 pub const SCHEMA_VERSION: i64 = 1;
 
-const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = ["
+const MIGRATIONS: &[&str] = &["
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY,
     principal_kind TEXT NOT NULL,
@@ -128,7 +128,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let found = version(connection)?;
-    for (number, script) in (1..).zip(MIGRATIONS) {
+    for (number, script) in (1..).zip(MIGRATIONS.iter().copied()) {
         if number > found {
             let transaction = connection.transaction()?;
             transaction.execute_batch(script)?;
@@ -152,6 +152,11 @@ mod tests {
         drop(connection);
         let error = open(&path).unwrap_err();
         assert!(matches!(error, LedgerError::Newer { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_version_counts_the_migrations() {
+        assert_eq!(i64::try_from(MIGRATIONS.len()).unwrap(), SCHEMA_VERSION);
     }
 
     #[test]

@@ -1,0 +1,150 @@
+//! Collecting: list → fetch → spool → ledger.
+//!
+//! The durable order, and nothing may change it: a page's ids and its cursor in one transaction; then
+//! for each file: temporary file → size and sha256 checked → index and ids → fdatasync of all three →
+//! rename → fsync of the folder → one transaction. Only that transaction makes a file real. A crash
+//! before it leaves a pending row and rubbish that the next start removes.
+//!
+//! Streams do not wait for each other: each has its own lister; fetches of a source share its slots
+//! fairly. Nothing is given up but by the provider's word (see `fetch`).
+
+mod fetch;
+mod finish;
+mod list;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use fetch::Fetcher;
+pub use finish::Finisher;
+pub use list::Lister;
+
+use crate::ground::Ground;
+use crate::ledger::{Ledger, StreamId};
+use crate::source::openai::Client;
+use crate::spool::Spool;
+
+/// How long the provider keeps a log file, seconds.
+pub const RETENTION: i64 = 30 * 86_400;
+
+/// What the parts of collecting share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Clock, disk and so on.
+    pub ground: Ground,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The spool.
+    pub spool: Spool,
+    /// One big record, or one file being cut, at a time.
+    pub big: Arc<Semaphore>,
+    /// Ends everything cleanly.
+    pub stop: CancellationToken,
+    /// What was done since the start.
+    pub progress: Arc<Progress>,
+    /// The spool may hold this many bytes.
+    pub spool_max_bytes: u64,
+    /// The sequence number the next file gets; delivery waits on it.
+    pub next_sequence: Arc<watch::Sender<u64>>,
+}
+
+/// Counters since the start, for people who watch.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// New files listed.
+    pub listed: AtomicU64,
+    /// Files collected.
+    pub files: AtomicU64,
+    /// Their records.
+    pub records: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
+    /// Records all sinks together have confirmed.
+    pub delivered: AtomicU64,
+    /// Bytes the spool holds.
+    pub spool_bytes: AtomicU64,
+}
+
+impl Progress {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes from a counter.
+    pub fn take(counter: &AtomicU64, amount: u64) {
+        counter.fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    /// Reads a counter.
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// One stream as it is collected.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Its row.
+    pub id: StreamId,
+    /// What it carries.
+    pub event_type: String,
+    /// How far back each poll looks again, seconds.
+    pub overlap: i64,
+    /// The API.
+    pub client: Arc<Client>,
+}
+
+/// Whether to run for ever or to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For ever, polling.
+    Forever {
+        /// Time between listings.
+        poll_interval: Duration,
+    },
+    /// Until all that is there was collected or given up for now.
+    Once {
+        /// List the whole retention window.
+        sweep: bool,
+    },
+}
+
+/// Tells a source's fetcher that there is work, and when no more will come.
+#[derive(Debug, Default)]
+pub struct Signal {
+    /// New pending files, or files to be tried again.
+    pub work: Notify,
+    listing: Mutex<HashSet<StreamId>>,
+    started: AtomicBool,
+}
+
+impl Signal {
+    /// The streams whose listers will call [`Self::listed`].
+    pub fn expect(&self, streams: impl IntoIterator<Item = StreamId>) {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner).extend(streams);
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// A lister of a run with an end is done.
+    pub fn listed(&self, stream: StreamId) {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream);
+        self.work.notify_one();
+    }
+
+    /// All of them are.
+    pub fn all_listed(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+            && self.listing.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+/// The delay before try number `attempt`, from 0: doubles from one second up to `most`.
+pub(crate) fn backoff(attempt: u32, most: Duration) -> Duration {
+    Duration::from_secs(1).saturating_mul(1 << attempt.min(16)).min(most)
+}

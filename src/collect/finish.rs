@@ -1,0 +1,163 @@
+//! Makes fetched files real, in one order for all sources, several behind one barrier.
+
+use std::io;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use super::{Progress, Shared};
+use crate::ledger::{NewFile, PendingFile};
+use crate::limits;
+use crate::source::openai::Stored;
+use crate::spool::{Finder, Names, Repeats, Scanned};
+
+/// A file on disk, durable, without a sequence number.
+pub struct Finished {
+    file: PendingFile,
+    names: Names,
+    stored: Stored,
+    scanned: Scanned,
+    fetched_at: Timestamp,
+    answer: oneshot::Sender<io::Result<()>>,
+}
+
+impl Finished {
+    /// The file, and where the outcome will be told.
+    pub fn new(
+        file: PendingFile,
+        names: Names,
+        stored: Stored,
+        scanned: Scanned,
+        fetched_at: Timestamp,
+    ) -> (Self, oneshot::Receiver<io::Result<()>>) {
+        let (answer, done) = oneshot::channel();
+        (Self { file, names, stored, scanned, fetched_at, answer }, done)
+    }
+}
+
+/// Gives out sequence numbers; there is one for the whole program.
+pub struct Finisher {
+    shared: Shared,
+    queue: mpsc::Receiver<Finished>,
+}
+
+impl Finisher {
+    /// A finisher and the way to it.
+    pub fn new(shared: Shared) -> (Self, mpsc::Sender<Finished>) {
+        let (sender, queue) = mpsc::channel(limits::FINISH_GROUP);
+        (Self { shared, queue }, sender)
+    }
+
+    /// Works until every sender is gone.
+    pub async fn run(mut self) {
+        let mut group = Vec::new();
+        while self.queue.recv_many(&mut group, limits::FINISH_GROUP).await > 0 {
+            let files = std::mem::take(&mut group);
+            let (answers, files): (Vec<_>, Vec<_>) = files
+                .into_iter()
+                .map(|finished| {
+                    let Finished { file, names, stored, scanned, fetched_at, answer } = finished;
+                    (answer, Arc::new(Ready { file, names, stored, scanned, fetched_at }))
+                })
+                .unzip();
+            let result = self.finish(&files).await;
+            if let Err(error) = &result {
+                warn!(%error, "fetched files could not be kept, they are fetched again");
+                self.resume_numbering().await;
+            }
+            for answer in answers {
+                let outcome = result.as_ref().map(drop).map_err(|error| io::Error::other(error.to_string()));
+                // The fetch may have been stopped meanwhile; the ledger knows the outcome.
+                drop(answer.send(outcome));
+            }
+        }
+    }
+
+    /// A commit that reported an error may have happened all the same: the ledger knows the next number.
+    async fn resume_numbering(&self) {
+        if let Ok(collected) = self.shared.ledger.collected().await {
+            self.shared.next_sequence.send_replace(collected.next_sequence);
+        }
+    }
+
+    async fn finish(&self, files: &[Arc<Ready>]) -> io::Result<()> {
+        let first = *self.shared.next_sequence.borrow();
+        let mut new = Vec::new();
+        let result = self.adopt(files, first, &mut new).await;
+        if let Err(error) = result {
+            for (sequence, ready) in (first..).zip(files) {
+                self.shared.spool.discard(&self.shared.spool.names(sequence))?;
+                self.shared.spool.discard(&ready.names)?;
+            }
+            return Err(error);
+        }
+        self.shared.ground.points.reach("files renamed")?;
+        self.shared.ledger.record_files(new).await.map_err(io::Error::other)?;
+        self.shared.ground.points.reach("files recorded")?;
+        let progress = &self.shared.progress;
+        for ready in files {
+            Progress::add(&progress.files, 1);
+            Progress::add(&progress.records, ready.scanned.records);
+            Progress::add(&progress.bytes, ready.stored.size);
+            Progress::add(&progress.spool_bytes, ready.stored.size);
+        }
+        self.shared.next_sequence.send_replace(first + files.len() as u64);
+        Ok(())
+    }
+
+    async fn adopt(&self, files: &[Arc<Ready>], first: u64, new: &mut Vec<NewFile>) -> io::Result<()> {
+        for (position, ready) in files.iter().enumerate() {
+            let sequence = first + position as u64;
+            let near = |other: &Ready| {
+                other.file.stream == ready.file.stream
+                    && (other.file.end_at - ready.file.end_at).abs() <= limits::REPEAT_WINDOW
+            };
+            let candidates = self
+                .shared
+                .ledger
+                .candidates(ready.file.stream, ready.file.end_at, limits::REPEAT_WINDOW)
+                .await
+                .map_err(io::Error::other)?;
+            let mut earlier: Vec<u64> = candidates.into_iter().map(|candidate| candidate.sequence).collect();
+            earlier.extend((first..).zip(&files[..position]).filter(|(_, other)| near(other)).map(|(n, _)| n));
+            let (spool, ready_too) = (self.shared.spool.clone(), ready.clone());
+            let repeats = tokio::task::spawn_blocking(move || {
+                let repeats = Finder::new(&spool, &ready_too.names)?.find(sequence, &earlier)?;
+                spool.adopt(&ready_too.names, sequence)?;
+                io::Result::Ok(repeats)
+            });
+            let repeats = repeats.await.map_err(io::Error::other)??;
+            new.push(ready.row(sequence, &repeats));
+        }
+        self.shared.spool.sync()
+    }
+}
+
+struct Ready {
+    file: PendingFile,
+    names: Names,
+    stored: Stored,
+    scanned: Scanned,
+    fetched_at: Timestamp,
+}
+
+impl Ready {
+    fn row(&self, sequence: u64, repeats: &Repeats) -> NewFile {
+        if repeats.different() > 0 {
+            let (file_id, records) = (self.file.file_id.as_str(), repeats.different());
+            warn!(file_id, records, "event ids seen before came again with other content, they are delivered");
+        }
+        NewFile {
+            row: self.file.row,
+            sequence,
+            fetched_at: self.fetched_at.to_string(),
+            bytes: self.stored.size,
+            sha256: self.stored.sha256,
+            records: self.scanned.records,
+            malformed: self.scanned.malformed,
+            repeats: repeats.encode(sequence),
+        }
+    }
+}

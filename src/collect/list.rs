@@ -1,0 +1,235 @@
+//! Lists one stream: every file id gets a row before the cursor passes it.
+//!
+//! Paging follows `last_end_time` verbatim. Wherever a page says there is more, the second before its
+//! edge is listed again, so that files which share an `end_time` with the edge are not skipped; a tie
+//! too large for a page is a gap and an alarm. Each poll lists the overlap again, once a day the whole
+//! retention window: a file that appears late is found, a known id costs nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{error, info, warn};
+
+use super::{Mode, Progress, RETENTION, Shared, Signal, Stream, backoff};
+use crate::ledger::{LedgerError, PageEntry, StreamState};
+use crate::limits;
+use crate::source::openai::{ApiError, ErrorKind, Page};
+
+/// Lists one stream.
+pub struct Lister {
+    shared: Shared,
+    stream: Stream,
+    signal: Arc<Signal>,
+}
+
+/// Why a listing ended early.
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("{0}")]
+    Protocol(&'static str),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Lister {
+    /// A lister that tells `signal` what it found.
+    pub fn new(shared: Shared, stream: Stream, signal: Arc<Signal>) -> Self {
+        Self { shared, stream, signal }
+    }
+
+    /// Lists until stopped, or until one listing is complete or given up.
+    pub async fn run(self, mode: Mode) {
+        let stop = self.shared.stop.clone();
+        let listing = async {
+            match mode {
+                Mode::Forever { poll_interval } => self.poll(poll_interval).await,
+                Mode::Once { sweep } => self.once(sweep).await,
+            }
+        };
+        // Every step is a transaction of its own, so a listing may end anywhere.
+        stop.run_until_cancelled(listing).await;
+        self.signal.listed(self.stream.id);
+    }
+
+    async fn poll(&self, poll_interval: Duration) {
+        let mut failures = 0;
+        loop {
+            let delay = match self.list(false).await {
+                Ok(()) => {
+                    failures = 0;
+                    poll_interval
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.delay_after(&error, failures, poll_interval)
+                }
+            };
+            tokio::time::sleep(self.shared.ground.jitter(delay)).await;
+        }
+    }
+
+    async fn once(&self, sweep: bool) {
+        for failures in 1..=limits::ONCE_TRIES {
+            let Err(error) = self.list(sweep).await else { return };
+            let stays = matches!(
+                &error,
+                ListError::Api(api) if matches!(api.kind, ErrorKind::Unsupported | ErrorKind::Denied)
+            );
+            if stays || failures == limits::ONCE_TRIES {
+                return;
+            }
+            let delay = self.delay_after(&error, failures, limits::ONCE_RETRY_MAX);
+            tokio::time::sleep(self.shared.ground.jitter(delay.min(limits::ONCE_RETRY_MAX))).await;
+        }
+    }
+
+    fn delay_after(&self, error: &ListError, failures: u32, most: Duration) -> Duration {
+        match error {
+            ListError::Api(api) => match api.kind {
+                ErrorKind::Unsupported => limits::UNSUPPORTED_PROBE,
+                ErrorKind::Refused | ErrorKind::Denied => most.max(Duration::from_secs(1)),
+                _ => backoff(failures - 1, most),
+            },
+            _ => backoff(failures - 1, most),
+        }
+    }
+
+    /// One complete listing; records how the stream fares either way.
+    async fn list(&self, sweep: bool) -> Result<(), ListError> {
+        let result = self.pages(sweep).await;
+        if let Err(error) = &result {
+            let (state, hint) = match error {
+                ListError::Api(api) => (
+                    match api.kind {
+                        ErrorKind::Refused => StreamState::Waiting,
+                        ErrorKind::Denied => StreamState::Denied,
+                        ErrorKind::Unsupported => StreamState::Unsupported,
+                        _ => StreamState::Failing,
+                    },
+                    api.hint(),
+                ),
+                _ => (StreamState::Failing, None),
+            };
+            let event_type = self.stream.event_type.as_str();
+            match state {
+                StreamState::Waiting | StreamState::Denied => {
+                    error!(event_type, %error, hint = hint.as_deref(), "listing refused");
+                }
+                _ => warn!(event_type, %error, "listing failed, it is tried again"),
+            }
+            let message = Some(error.to_string());
+            self.shared.ledger.record_stream_state(self.stream.id, state, message, hint).await?;
+        }
+        result
+    }
+
+    async fn pages(&self, sweep: bool) -> Result<(), ListError> {
+        let Shared { ground, ledger, .. } = &self.shared;
+        let row = ledger.stream(self.stream.id).await?;
+        let began = ground.now();
+        let floor = began - RETENTION;
+        let sweep = sweep || row.swept_at.is_some_and(|at| began - at >= limits::SWEEP_INTERVAL);
+        let cursor = row.cursor.as_deref().and_then(seconds);
+        let resume = cursor.map_or(row.started_at, |cursor| cursor.min(began) - self.stream.overlap);
+        let from = if sweep { floor } else { resume.max(floor) };
+        if row.covered_until.is_some_and(|until| until < floor) {
+            error!(
+                event_type = self.stream.event_type,
+                "this stream was not listed for over 30 days: files that expired meanwhile are unknown"
+            );
+            ledger.record_page(self.stream.id, Vec::new(), None, 1, began).await?;
+        }
+        let mut after = rfc3339(from);
+        let mut reached = cursor;
+        loop {
+            let page = self.stream.client.list(&self.stream.event_type, &after, None, limits::PAGE).await?;
+            let end = self.record(&page, &mut reached).await?;
+            if !page.has_more {
+                break;
+            }
+            let (Some(last), Some(end)) = (page.last_end_time, end) else {
+                return Err(ListError::Protocol("a page claims more, but has no last_end_time"));
+            };
+            if seconds_and_nanos(&last) <= seconds_and_nanos(&after) {
+                return Err(ListError::Protocol("a page claims more, but does not move on"));
+            }
+            self.check_ties(end, &mut reached).await?;
+            after = last;
+        }
+        // The first listing reaches back to the start, which is as good as a sweep.
+        let swept = sweep || row.swept_at.is_none();
+        ledger.record_listing(self.stream.id, began, ground.now(), swept).await?;
+        Ok(())
+    }
+
+    /// Lists from a second before a page's edge; a tie that fills a whole page cannot be resolved.
+    async fn check_ties(&self, end: i64, reached: &mut Option<i64>) -> Result<(), ListError> {
+        let after = rfc3339(end - 1);
+        let page = self.stream.client.list(&self.stream.event_type, &after, None, limits::PAGE).await?;
+        let last = self.record(&page, reached).await?;
+        if page.has_more && last.is_none_or(|last| last <= end) {
+            error!(
+                event_type = self.stream.event_type,
+                end_time = rfc3339(end),
+                "more files share one end_time than a page holds: some of them cannot be listed"
+            );
+            let now = self.shared.ground.now();
+            self.shared.ledger.record_page(self.stream.id, Vec::new(), None, 1, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Records a page; answers the moment it reaches to.
+    async fn record(&self, page: &Page, reached: &mut Option<i64>) -> Result<Option<i64>, ListError> {
+        let now = self.shared.ground.now();
+        let newest = page.files.iter().max_by_key(|file| seconds_and_nanos(&file.end_time));
+        let last = page.last_end_time.clone().or_else(|| newest.map(|file| file.end_time.clone()));
+        let end = last.as_deref().and_then(seconds);
+        let forward = end.is_some() && end >= *reached;
+        let cursor = if forward { last.zip(end.map(|end| end.min(now))) } else { None };
+        let entries: Vec<_> = page
+            .files
+            .iter()
+            .map(|file| PageEntry {
+                file_id: file.id.clone(),
+                end_time: file.end_time.clone(),
+                end_at: seconds(&file.end_time).unwrap_or(now),
+                size: file.size,
+                sha256: file.sha256,
+            })
+            .collect();
+        if page.unusable_rows > 0 {
+            let (event_type, rows) = (self.stream.event_type.as_str(), page.unusable_rows);
+            error!(event_type, rows, "listed rows without a usable id cannot be fetched");
+        }
+        let new = self
+            .shared
+            .ledger
+            .record_page(self.stream.id, entries, cursor, page.unusable_rows, now)
+            .await?;
+        if forward {
+            *reached = end;
+        }
+        if new > 0 {
+            info!(event_type = self.stream.event_type, new, "log files listed");
+            Progress::add(&self.shared.progress.listed, new as u64);
+            self.signal.work.notify_one();
+        }
+        Ok(end)
+    }
+}
+
+fn rfc3339(second: i64) -> String {
+    Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+fn seconds(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
+fn seconds_and_nanos(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}

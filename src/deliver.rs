@@ -1,0 +1,13 @@
+//! Delivering: read → decode → select → encode → send → confirm → commit.
+//!
+//! One worker for each sink, with its own position; none can slow, stop or repeat another. The order
+//! that makes a crash harmless: records are handed to the sink, the sink confirms them, and only then
+//! position, accounts and the sink's own memory move, in one transaction. What was handed over and not
+//! confirmed is bounded by `max_unconfirmed_records`, and that is all a crash can repeat.
+
+mod clean;
+mod fill;
+mod worker;
+
+pub use clean::Cleaner;
+pub use worker::{Settings, Worker};

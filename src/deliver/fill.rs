@@ -1,0 +1,166 @@
+//! Turns spool records into batches of encoded bytes.
+//!
+//! A batch is a pure function of the spool, the ledger's file rows and the position it begins at, so
+//! a retry sends the same bytes. Repeats are left out where the sink has a copy.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::format::{Encode, Encoder};
+use crate::ledger::{Counts, FileFacts, Ledger, LedgerError, Position, StreamId};
+use crate::limits;
+use crate::record::{Origin, OwnKey, RawRecord, Record};
+use crate::sink::Batch;
+use crate::spool::{Earlier, FileReader, Repeats, Spool};
+use crate::words::Principal;
+
+/// A file that is being delivered.
+struct Current {
+    facts: FileFacts,
+    origin: Arc<Origin>,
+    repeats: Repeats,
+    reader: FileReader,
+}
+
+/// Why no batch could be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FillError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("spool file {sequence} cannot be read: {source}")]
+    Spool { sequence: u64, source: io::Error },
+}
+
+/// Why filling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The batch is full.
+    Full,
+    /// The spool holds no more for now.
+    Dry,
+    /// The next record is to be handled alone, under the permit for big ones.
+    Big,
+}
+
+/// Reads on behalf of one sink.
+pub(super) struct Filler {
+    ledger: Ledger,
+    spool: Spool,
+    encoder: Arc<Encoder>,
+    own_keys: Arc<HashMap<Principal, OwnKey>>,
+    /// Copies in files before this one never reached the sink.
+    start: u64,
+    streams: HashMap<StreamId, (Principal, String)>,
+    current: Option<Current>,
+    /// The next record.
+    pub(super) position: Position,
+    /// What became of the records up to there.
+    pub(super) counts: Counts,
+}
+
+impl Filler {
+    pub(super) fn new(
+        ledger: Ledger,
+        spool: Spool,
+        encoder: Arc<Encoder>,
+        own_keys: Arc<HashMap<Principal, OwnKey>>,
+        start: u64,
+        (position, counts): (Position, Counts),
+    ) -> Self {
+        let streams = HashMap::new();
+        Self { ledger, spool, encoder, own_keys, start, streams, current: None, position, counts }
+    }
+
+    /// Goes back to a place; what was read beyond it is read again.
+    pub(super) fn rewind(&mut self, position: Position, counts: Counts) {
+        (self.position, self.counts, self.current) = (position, counts, None);
+    }
+
+    /// Appends records until the batch is full, the spool is dry, or a big record is next.
+    pub(super) async fn fill(
+        &mut self,
+        batch: &mut Batch,
+        most: usize,
+        big: bool,
+    ) -> Result<End, FillError> {
+        loop {
+            if self.current.is_none() && !self.open().await? {
+                return Ok(End::Dry);
+            }
+            let sequence = self.position.sequence;
+            let end = tokio::task::block_in_place(|| self.take(batch, most, big))
+                .map_err(|source| FillError::Spool { sequence, source });
+            if end.is_err() {
+                self.current = None;
+            }
+            if let Some(end) = end? {
+                return Ok(end);
+            }
+            self.current = None;
+            self.position = Position { sequence: self.position.sequence + 1, record: 0 };
+        }
+    }
+
+    async fn open(&mut self) -> Result<bool, FillError> {
+        let Some(facts) = self.ledger.file_at(self.position.sequence).await? else { return Ok(false) };
+        let sequence = facts.sequence;
+        if !self.streams.contains_key(&facts.stream) {
+            let row = self.ledger.stream(facts.stream).await?;
+            self.streams.insert(facts.stream, (row.principal, row.event_type));
+        }
+        let (principal, event_type) = self.streams[&facts.stream].clone();
+        let origin = Arc::new(Origin {
+            own_key: self.own_keys.get(&principal).cloned(),
+            principal,
+            event_type,
+            file_id: facts.file_id.clone(),
+            file_sha256: facts.sha256,
+            observed: facts.fetched_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+        });
+        let repeats = Repeats::decode(sequence, &facts.repeats);
+        let reader = FileReader::open(&self.spool, sequence, facts.records, self.position.record)
+            .map_err(|source| FillError::Spool { sequence, source })?;
+        self.current = Some(Current { facts, origin, repeats, reader });
+        Ok(true)
+    }
+
+    /// Takes records of the current file; `None` at its end.
+    fn take(&mut self, batch: &mut Batch, most: usize, big: bool) -> io::Result<Option<End>> {
+        let Some(current) = &mut self.current else { return Ok(None) };
+        while let Some(next) = current.reader.peek()? {
+            if batch.ends.len() >= most || batch.bytes.len() >= limits::BATCH_BYTES {
+                return Ok(Some(End::Full));
+            }
+            if next.length >= limits::BIG_RECORD_BYTES && !(big && batch.ends.is_empty()) {
+                return Ok(Some(if batch.ends.is_empty() { End::Big } else { End::Full }));
+            }
+            let number = self.position.record;
+            let earlier = current.repeats.get(number);
+            self.position.record += 1;
+            if matches!(earlier, Some(Earlier::Same(copy)) if copy >= self.start) {
+                current.reader.skip()?;
+                self.counts.repeats += 1;
+                continue;
+            }
+            let Some((entry, bytes)) = current.reader.next()? else { break };
+            let raw = RawRecord {
+                bytes,
+                shape: entry.shape,
+                offset: entry.offset,
+                length: entry.length.into(),
+                line: entry.line.into(),
+                sha256: entry.sha256,
+            };
+            let record = Record::parse(&current.origin, raw);
+            self.encoder.encode(&record, &mut batch.bytes);
+            batch.bytes.push(b'\n');
+            batch.ends.push(batch.bytes.len());
+            self.counts.delivered += 1;
+        }
+        debug_assert_eq!(self.position.record, current.facts.records, "the index and the ledger agree");
+        Ok(None)
+    }
+}

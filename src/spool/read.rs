@@ -1,0 +1,95 @@
+//! Reads the records of a spool file in order, through one window that slides over it.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::index::{ENTRY_BYTES, Entry};
+use super::{Names, Spool};
+use crate::disk::DiskFile;
+use crate::limits;
+use crate::record::reader::Shape;
+
+/// Index entries read at a time.
+const ENTRIES: usize = 1024;
+
+/// A spool file being read.
+pub struct FileReader {
+    data: Box<dyn DiskFile>,
+    index: Box<dyn DiskFile>,
+    entries: std::vec::IntoIter<Entry>,
+    left: u64,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+impl FileReader {
+    /// Opens the file at `sequence`, which has `records` records, before record `from`.
+    pub fn open(spool: &Spool, sequence: u64, records: u64, from: u64) -> io::Result<Self> {
+        let Names { data, index, .. } = spool.names(sequence);
+        let mut index = spool.disk().open(&index)?;
+        index.seek(SeekFrom::Start(from * ENTRY_BYTES as u64))?;
+        Ok(Self {
+            data: spool.disk().open(&data)?,
+            index,
+            entries: Vec::new().into_iter(),
+            left: records.saturating_sub(from),
+            window: Vec::new(),
+            window_start: 0,
+        })
+    }
+
+    /// The next record's entry, without moving.
+    pub fn peek(&mut self) -> io::Result<Option<Entry>> {
+        if self.entries.as_slice().is_empty() && self.left > 0 {
+            let count = self.left.min(ENTRIES as u64);
+            let mut bytes = vec![0; usize::try_from(count).unwrap_or(ENTRIES) * ENTRY_BYTES];
+            self.index.read_exact(&mut bytes)?;
+            self.left -= count;
+            let entries: Vec<Entry> = bytes.as_chunks::<ENTRY_BYTES>().0.iter().map(Entry::read).collect();
+            self.entries = entries.into_iter();
+        }
+        Ok(self.entries.as_slice().first().copied())
+    }
+
+    /// The next record and its bytes; none for one that goes by reference.
+    pub fn next(&mut self) -> io::Result<Option<(Entry, &[u8])>> {
+        let Some(entry) = self.peek()? else { return Ok(None) };
+        self.entries.next();
+        if entry.shape == Shape::Oversized {
+            return Ok(Some((entry, &[])));
+        }
+        let length = entry.length as usize;
+        if !self.holds(entry.offset, length) {
+            self.load(entry.offset, length)?;
+        }
+        let start = usize::try_from(entry.offset - self.window_start).unwrap_or(usize::MAX);
+        Ok(Some((entry, &self.window[start..start + length])))
+    }
+
+    /// Passes the next record without reading it.
+    pub fn skip(&mut self) -> io::Result<()> {
+        self.peek()?;
+        self.entries.next();
+        Ok(())
+    }
+
+    fn holds(&self, offset: u64, length: usize) -> bool {
+        offset >= self.window_start && offset + length as u64 <= self.window_start + self.window.len() as u64
+    }
+
+    fn load(&mut self, offset: u64, length: usize) -> io::Result<()> {
+        let wanted = length.max(limits::READ_WINDOW);
+        if self.window.capacity() > wanted {
+            // A huge record made it large; memory is given back as soon as it is not needed.
+            self.window = Vec::new();
+        }
+        self.window.clear();
+        self.window.reserve_exact(wanted);
+        self.data.seek(SeekFrom::Start(offset))?;
+        self.data.as_mut().take(wanted as u64).read_to_end(&mut self.window)?;
+        self.window_start = offset;
+        if self.window.len() < length {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "spool file is shorter than its index"));
+        }
+        Ok(())
+    }
+}
