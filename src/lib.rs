@@ -2,8 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod collect;
 pub mod config;
+pub mod deliver;
+pub mod digest;
 pub mod disk;
+pub mod format;
 pub mod ground;
 pub mod ledger;
 pub mod limits;

@@ -65,7 +65,8 @@ impl Fetcher {
             if queue.is_empty() {
                 let mut except = busy.clone();
                 if matches!(mode, Mode::Once { .. }) {
-                    except.extend(tries.iter().filter(|(_, n)| **n >= limits::ONCE_TRIES).map(|(row, _)| row));
+                    except
+                        .extend(tries.iter().filter(|(_, n)| **n >= limits::ONCE_TRIES).map(|(row, _)| row));
                 }
                 queue = this.due(&except).await?;
                 let over = matches!(mode, Mode::Once { .. }) && last_look;

@@ -121,7 +121,8 @@ impl Finisher {
                 .await
                 .map_err(io::Error::other)?;
             let mut earlier: Vec<u64> = candidates.into_iter().map(|candidate| candidate.sequence).collect();
-            earlier.extend((first..).zip(&files[..position]).filter(|(_, other)| near(other)).map(|(n, _)| n));
+            earlier
+                .extend((first..).zip(&files[..position]).filter(|(_, other)| near(other)).map(|(n, _)| n));
             let (spool, ready_too) = (self.shared.spool.clone(), ready.clone());
             let repeats = tokio::task::spawn_blocking(move || {
                 let repeats = Finder::new(&spool, &ready_too.names)?.find(sequence, &earlier)?;
@@ -147,7 +148,10 @@ impl Ready {
     fn row(&self, sequence: u64, repeats: &Repeats) -> NewFile {
         if repeats.different() > 0 {
             let (file_id, records) = (self.file.file_id.as_str(), repeats.different());
-            warn!(file_id, records, "event ids seen before came again with other content, they are delivered");
+            warn!(
+                file_id,
+                records, "event ids seen before came again with other content, they are delivered"
+            );
         }
         NewFile {
             row: self.file.row,

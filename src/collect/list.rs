@@ -205,11 +205,8 @@ impl Lister {
             let (event_type, rows) = (self.stream.event_type.as_str(), page.unusable_rows);
             error!(event_type, rows, "listed rows without a usable id cannot be fetched");
         }
-        let new = self
-            .shared
-            .ledger
-            .record_page(self.stream.id, entries, cursor, page.unusable_rows, now)
-            .await?;
+        let new =
+            self.shared.ledger.record_page(self.stream.id, entries, cursor, page.unusable_rows, now).await?;
         if forward {
             *reached = end;
         }

@@ -43,8 +43,7 @@ impl Cleaner {
         let now = ground.clock.now();
         let before = now.checked_sub(self.keep).unwrap_or(now);
         loop {
-            let removed =
-                ledger.remove_files(below, before.to_string(), limits::CLEAN_GROUP).await?;
+            let removed = ledger.remove_files(below, before.to_string(), limits::CLEAN_GROUP).await?;
             for &sequence in &removed {
                 if let Err(error) = spool.remove_data(sequence) {
                     warn!(%error, sequence, "a spool file could not be removed, the next start removes it");

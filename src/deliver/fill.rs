@@ -80,12 +80,7 @@ impl Filler {
     }
 
     /// Appends records until the batch is full, the spool is dry, or a big record is next.
-    pub(super) async fn fill(
-        &mut self,
-        batch: &mut Batch,
-        most: usize,
-        big: bool,
-    ) -> Result<End, FillError> {
+    pub(super) async fn fill(&mut self, batch: &mut Batch, most: usize, big: bool) -> Result<End, FillError> {
         loop {
             if self.current.is_none() && !self.open().await? {
                 return Ok(End::Dry);

@@ -214,10 +214,11 @@ impl Worker {
         if (position, counts, &memory) == (self.committed.0, self.committed.1, &self.committed.2) {
             return Ok(());
         }
-        self.shared.ground.points.reach("confirmed").map_err(|error| SinkError {
-            message: error.to_string(),
-            recovery: Recovery::Fatal,
-        })?;
+        self.shared
+            .ground
+            .points
+            .reach("confirmed")
+            .map_err(|error| SinkError { message: error.to_string(), recovery: Recovery::Fatal })?;
         self.shared.ledger.record_position(self.name.clone(), position, counts, memory.clone()).await?;
         let new = counts.delivered - self.committed.1.delivered;
         Progress::add(&self.shared.progress.delivered, new);

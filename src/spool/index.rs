@@ -30,7 +30,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(cut: &Cut<'_>) -> io::Result<Self> {
+    pub(super) fn of(cut: &Cut) -> io::Result<Self> {
         let narrow = |value: u64| {
             u32::try_from(value)
                 .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "log file over 4 GiB"))

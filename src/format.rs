@@ -1,0 +1,83 @@
+//! Formats: a record's bytes for a sink. Pure: the same record always gives the same bytes.
+
+mod native;
+mod raw;
+
+use std::str::FromStr;
+
+use crate::record::Record;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The bytes as they came.
+    Raw,
+    /// One JSON object of our own.
+    #[default]
+    Native,
+}
+
+impl Format {
+    /// All of them, by name.
+    pub const ALL: [(&'static str, Self); 2] = [("raw", Self::Raw), ("native", Self::Native)];
+}
+
+impl FromStr for Format {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, format)| format).ok_or(())
+    }
+}
+
+/// How much of what people wrote goes out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Everything.
+    #[default]
+    Full,
+    /// No prompts, responses, tool input or other free text.
+    Metadata,
+}
+
+/// What a sink wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How.
+    pub format: Format,
+    /// With the exact bytes inside.
+    pub include_raw: bool,
+    /// How much.
+    pub content: Content,
+}
+
+/// Writes records.
+pub trait Encode: Send + Sync {
+    /// Appends one record, without a line end and without a line feed inside.
+    fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>);
+}
+
+/// The encoder for a sink's options.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoder(Options);
+
+impl Encoder {
+    /// For these options.
+    pub fn new(options: Options) -> Self {
+        Self(options)
+    }
+
+    /// Changes whenever the same record would give other bytes.
+    pub fn fingerprint(&self) -> String {
+        format!("{:?} {}", self.0, env!("CARGO_PKG_VERSION"))
+    }
+}
+
+impl Encode for Encoder {
+    fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) {
+        match self.0.format {
+            Format::Raw => raw::encode(record, self.0, out),
+            Format::Native => native::encode(record, self.0, out),
+        }
+    }
+}

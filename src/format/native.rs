@@ -1,0 +1,277 @@
+//! `native`: one JSON object, keys in a fixed order, long texts last.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Content, Options};
+use crate::digest::push_hex;
+use crate::record::reader::Shape;
+use crate::record::{Record, json};
+
+/// An object being written; members without a value are left out.
+struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    start: usize,
+    first: bool,
+}
+
+impl<'o> Object<'o> {
+    fn new(out: &'o mut Vec<u8>) -> Self {
+        let start = out.len();
+        out.push(b'{');
+        Self { out, start, first: true }
+    }
+
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
+    }
+
+    /// A value that is JSON already. A line feed between tokens is not possible: records are lines.
+    fn token(&mut self, key: &str, token: Option<&str>) {
+        if let Some(token) = token {
+            self.key(key).extend_from_slice(token.as_bytes());
+        }
+    }
+
+    fn text(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            json::push_text(text, self.key(key));
+        }
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        self.key(key).extend_from_slice(number.to_string().as_bytes());
+    }
+
+    fn hash(&mut self, key: &str, hash: &[u8; 32]) {
+        let out = self.key(key);
+        out.push(b'"');
+        push_hex(hash, out);
+        out.push(b'"');
+    }
+
+    fn object(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) {
+        let (before, first) = (self.out.len(), self.first);
+        let mut inner = Object::new(self.key(key));
+        write(&mut inner);
+        if inner.first {
+            self.out.truncate(before);
+            self.first = first;
+        } else {
+            inner.out.push(b'}');
+        }
+    }
+
+    fn end(self) {
+        debug_assert!(self.out.len() > self.start);
+        self.out.push(b'}');
+    }
+}
+
+pub(super) fn encode(record: &Record<'_>, options: Options, out: &mut Vec<u8>) {
+    let full = options.content == Content::Full;
+    let mut object = Object::new(out);
+    object.text("schema", Some("1"));
+    object.text("id", Some(&record.id));
+    object.token("upstream_id", record.upstream_id.as_deref());
+    object.text("time", record.time.as_deref());
+    object.token("time_original", record.time_original);
+    object.text("observed_time", Some(&record.origin.observed.to_string()));
+    object.text("event_type", Some(&record.origin.event_type));
+    object.token("action", record.action);
+    object.text("category", Some(record.category));
+    object.object("principal", |inner| {
+        inner.text("kind", Some(record.origin.principal.kind.as_str()));
+        inner.text("id", Some(&record.origin.principal.id));
+    });
+    who_and_what(record, &mut object);
+    how(record, full, &mut object);
+    tool_calls(record, full, &mut object);
+    if record.self_poll {
+        object.token("self_poll", Some("true"));
+    }
+    redacted(record, full, &mut object);
+    provenance(record, &mut object);
+    warnings(record, &mut object);
+    if full {
+        object.token("prompt_text", record.prompt_text);
+        object.token("response_text", record.response_text);
+        unmapped(record, &mut object);
+    }
+    let wanted = options.include_raw || record.raw.shape == Shape::Malformed;
+    if full && wanted && record.raw.shape != Shape::Oversized {
+        raw(record.raw.bytes, &mut object);
+    }
+    object.end();
+}
+
+fn who_and_what(record: &Record<'_>, object: &mut Object<'_>) {
+    object.object("actor", |inner| {
+        let actor = &record.actor;
+        inner.token("kind", actor.kind);
+        inner.token("id", actor.id);
+        // Cut out of a token, so it is valid inside quotes as it is.
+        let base = actor.id_base.as_ref().map(|base| format!("\"{base}\""));
+        inner.token("id_base", base.as_deref());
+        inner.token("email", actor.email);
+        inner.token("name", actor.name);
+        inner.token("ip", actor.ip);
+        inner.token("user_agent", actor.user_agent);
+        inner.object("geo", |geo| actor.geo.iter().for_each(|(key, token)| geo.token(key, Some(token))));
+        inner.token("asn", actor.asn);
+        inner.token("ja3", actor.ja3);
+        inner.token("ja4", actor.ja4);
+        inner.token("delegator", actor.delegator);
+    });
+    object.object("target", |inner| {
+        inner.text("kind", record.target.kind.as_deref());
+        inner.token("id", record.target.id);
+        inner.token("name", record.target.name);
+        inner.token("email", record.target.email);
+    });
+    object.object("session", |inner| {
+        let session = &record.session;
+        inner.token("session_id", session.session_id);
+        inner.token("thread_id", session.thread_id);
+        inner.token("turn_id", session.turn_id);
+        inner.token("call_id", session.call_id);
+        inner.token("message_id", session.message_id);
+        inner.token("conversation_id", session.conversation_id);
+        inner.token("run_id", session.run_id);
+        inner.token("environment_id", session.environment_id);
+    });
+    object.object("client", |inner| inner.token("surface", record.surface));
+}
+
+fn how(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
+    object.object("model", |inner| {
+        let model = &record.model;
+        if model.request.or(model.response).is_some() {
+            inner.text("provider", Some("openai"));
+        }
+        inner.token("request", model.request);
+        inner.token("response", model.response);
+        inner.token("service_tier", model.service_tier);
+        inner.token("reasoning_effort", model.reasoning_effort);
+    });
+    object.object("usage", |inner| {
+        let usage = &record.usage;
+        inner.token("input", usage.input);
+        inner.token("cached_input", usage.cached_input);
+        inner.token("output", usage.output);
+        inner.token("reasoning", usage.reasoning);
+        inner.token("total", usage.total);
+        if let Some(total) = usage.total_derived {
+            inner.number("total", total);
+            inner.token("total_derived", Some("true"));
+        }
+    });
+    object.object("outcome", |inner| {
+        inner.text("result", record.outcome.result);
+        inner.token("upstream", record.outcome.upstream.or(record.tool_call.approval));
+        inner.token("code", record.outcome.code);
+        if full {
+            inner.token("message", record.outcome.message);
+        }
+    });
+}
+
+fn tool_calls(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
+    let call = &record.tool_call;
+    let parts = [call.id, call.name, call.kind, call.arguments, call.result, call.approval];
+    if parts.iter().all(Option::is_none) {
+        return;
+    }
+    let out = object.key("tool_calls");
+    out.push(b'[');
+    let mut inner = Object::new(out);
+    inner.token("id", call.id);
+    inner.token("name", call.name);
+    inner.token("type", call.kind);
+    if full {
+        inner.token("arguments", call.arguments);
+        inner.token("result", call.result);
+    }
+    inner.token("approval", call.approval);
+    inner.end();
+    object.out.push(b']');
+}
+
+/// What `content = "metadata"` kept out of this record.
+fn redacted(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
+    if full {
+        return;
+    }
+    let malformed = record.raw.shape == Shape::Malformed;
+    let left_out: Vec<&str> = [
+        ("outcome.message", record.outcome.message.is_some()),
+        ("tool_calls.arguments", record.tool_call.arguments.is_some()),
+        ("tool_calls.result", record.tool_call.result.is_some()),
+        ("prompt_text", record.prompt_text.is_some()),
+        ("response_text", record.response_text.is_some()),
+        ("unmapped", record.map.as_ref().is_some_and(|map| map.write_rest(&mut Vec::new()))),
+        ("raw", malformed),
+    ]
+    .into_iter()
+    .filter_map(|(path, there)| there.then_some(path))
+    .collect();
+    if !left_out.is_empty() {
+        serde_json::to_writer(object.key("redacted"), &left_out).expect("texts always become tokens");
+    }
+}
+
+fn provenance(record: &Record<'_>, object: &mut Object<'_>) {
+    object.object("provenance", |inner| {
+        inner.text("log_file_id", Some(&record.origin.file_id));
+        inner.hash("file_sha256", &record.origin.file_sha256);
+        inner.number("line_number", record.raw.line);
+        inner.number("byte_offset", record.raw.offset);
+        inner.number("byte_length", record.raw.length);
+        inner.hash("raw_sha256", &record.raw.sha256);
+    });
+}
+
+fn warnings(record: &Record<'_>, object: &mut Object<'_>) {
+    let from_map = record.map.as_ref().map_or(&[][..], |map| &map.warnings);
+    let mut all = from_map.iter().chain(&record.warnings).peekable();
+    if all.peek().is_none() {
+        return;
+    }
+    object.key("warnings").push(b'[');
+    for (position, warning) in all.enumerate() {
+        if position > 0 {
+            object.out.push(b',');
+        }
+        let mut inner = Object::new(object.out);
+        inner.text("path", Some(&warning.path));
+        inner.text("problem", Some(warning.problem));
+        inner.end();
+    }
+    object.out.push(b']');
+}
+
+fn unmapped(record: &Record<'_>, object: &mut Object<'_>) {
+    let Some(map) = &record.map else { return };
+    let (before, first) = (object.out.len(), object.first);
+    if !map.write_rest(object.key("unmapped")) {
+        object.out.truncate(before);
+        object.first = first;
+    }
+}
+
+fn raw(bytes: &[u8], object: &mut Object<'_>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object.text("raw", Some(text)),
+        Err(_) => {
+            object.text("raw", Some(&STANDARD.encode(bytes)));
+            object.text("raw_encoding", Some("base64"));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! JSON as text: objects are split into tokens, values are copied, never read into numbers and back.
+//!
+//! Depth costs nothing here: a nested value is skipped without recursion.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// One member of an object: both parts are valid JSON, verbatim.
+pub type Member<'a> = (&'a str, &'a str);
+
+struct Members<'a>(Vec<Member<'a>>);
+
+impl<'de> serde::Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(12);
+                while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                    members.push((key.get(), value.get()));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// Splits an object; `None` when the text is no JSON object.
+pub fn members(text: &str) -> Option<Vec<Member<'_>>> {
+    serde_json::from_str::<Members<'_>>(text).ok().map(|members| members.0)
+}
+
+/// The text a string token stands for; `None` for another token, or one that stands for no text.
+pub fn text(token: &str) -> Option<Cow<'_, str>> {
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str::<String>(token).ok().map(Cow::Owned)
+}
+
+/// Whether a token is a string that is not empty.
+pub fn is_text(token: &str) -> bool {
+    token.len() > 2 && token.starts_with('"')
+}
+
+/// Whether a token is a whole number, zero or more.
+pub fn is_count(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Appends `text` as a string token.
+pub fn push_text(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a text always becomes a token");
+}
