@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use crate::format::{Encode, Encoder};
 use crate::ledger::{Counts, FileFacts, Ledger, LedgerError, Position, StreamId};
 use crate::limits;
+use crate::record::map::Warning;
+use crate::record::reader::Shape;
 use crate::record::{Origin, OwnKey, RawRecord, Record};
 use crate::sink::Batch;
 use crate::spool::{Earlier, FileReader, Repeats, Spool};
@@ -140,6 +142,8 @@ impl Filler {
                 self.counts.repeats += 1;
                 continue;
             }
+            let by_reference = next.shape == Shape::Oversized && next.has_event_id;
+            let event_id = if by_reference { current.reader.event_id()? } else { None };
             let Some((entry, bytes)) = current.reader.next()? else { break };
             let raw = RawRecord {
                 bytes,
@@ -148,8 +152,13 @@ impl Filler {
                 length: entry.length.into(),
                 line: entry.line.into(),
                 sha256: entry.sha256,
+                event_id: event_id.as_deref(),
             };
-            let record = Record::parse(&current.origin, raw);
+            let mut record = Record::parse(&current.origin, raw);
+            if earlier == Some(Earlier::Different) {
+                let problem = "an earlier record has the same event_id and other content";
+                record.warnings.push(Warning { path: "event_id".into(), problem });
+            }
             self.encoder.encode(&record, &mut batch.bytes);
             batch.bytes.push(b'\n');
             batch.ends.push(batch.bytes.len());

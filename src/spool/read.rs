@@ -6,7 +6,7 @@ use super::index::{ENTRY_BYTES, Entry};
 use super::{Names, Spool};
 use crate::disk::DiskFile;
 use crate::limits;
-use crate::record::reader::Shape;
+use crate::record::reader::{IdScanner, Shape};
 
 /// Index entries read at a time.
 const ENTRIES: usize = 1024;
@@ -63,6 +63,22 @@ impl FileReader {
         }
         let start = usize::try_from(entry.offset - self.window_start).unwrap_or(usize::MAX);
         Ok(Some((entry, &self.window[start..start + length])))
+    }
+
+    /// The event id of the next record, as a JSON token, for one that goes by reference.
+    pub fn event_id(&mut self) -> io::Result<Option<String>> {
+        let Some(entry) = self.peek()? else { return Ok(None) };
+        let mut scanner = IdScanner::default();
+        let mut part = vec![0; limits::READ_WINDOW];
+        self.data.seek(SeekFrom::Start(entry.offset))?;
+        let mut record = self.data.as_mut().take(entry.length.into());
+        loop {
+            let count = record.read(&mut part)?;
+            if count == 0 {
+                return Ok(scanner.token());
+            }
+            scanner.feed(&part[..count]);
+        }
     }
 
     /// Passes the next record without reading it.

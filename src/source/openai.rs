@@ -1,0 +1,12 @@
+//! The Compliance API: lists log files and downloads them, GET only.
+//!
+//! Owns the wire contract: addresses, redirects, statuses, what is checked of an answer. Never writes to
+//! the ledger, never decides what a failure means for a stream; it names the failure and the next step.
+
+mod client;
+mod error;
+mod page;
+
+pub use client::{Client, Download, Expected, Stored};
+pub use error::{ApiError, ErrorKind};
+pub use page::{Listed, Page};
