@@ -4,9 +4,46 @@
 //! knows nothing of positions, of the ledger or of other sinks. What it must remember across a crash
 //! is its *state*, bytes that are committed in one transaction with its position.
 
-use futures_util::future::BoxFuture;
+use std::fmt::Debug;
 
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use toml::de::ValueDeserializer;
+
+use crate::ground::Ground;
 use crate::recovery::Recovery;
+
+/// Every type of sink there is.
+pub const TYPES: &[SinkType] = &[];
+
+/// One line of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct SinkType {
+    /// What `type` says.
+    pub name: &'static str,
+    /// Reads the sink's own keys.
+    pub read: fn(ValueDeserializer<'_>) -> Result<Box<dyn SinkConfig>, toml::de::Error>,
+}
+
+impl SinkType {
+    /// The line for a sink whose own keys are `C`.
+    pub const fn of<C: SinkConfig + for<'de> Deserialize<'de> + 'static>(name: &'static str) -> Self {
+        Self { name, read: |keys| C::deserialize(keys).map(|config| Box::new(config) as Box<dyn SinkConfig>) }
+    }
+}
+
+/// A sink's own keys, read and checked.
+pub trait SinkConfig: Debug + Send + Sync {
+    /// What its confirmations will mean.
+    fn guarantee(&self) -> Guarantee;
+    /// The sink, untouched so far: what can fail is done by its first `deliver` or `confirm`.
+    ///
+    /// `memory` is the last committed state; `fingerprint` changes when the same records would be
+    /// encoded otherwise.
+    fn open(&self, ground: Ground, memory: Option<Vec<u8>>, fingerprint: String) -> Box<dyn Sink>;
+    /// Looks whether delivery would work, without writing anything that stays; answers what was found.
+    fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>>;
+}
 
 /// What a confirmation of a sink means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

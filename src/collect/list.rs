@@ -64,7 +64,7 @@ impl Lister {
                 }
                 Err(error) => {
                     failures += 1;
-                    self.delay_after(&error, failures, poll_interval)
+                    Self::delay_after(&error, failures, poll_interval)
                 }
             };
             tokio::time::sleep(self.shared.ground.jitter(delay)).await;
@@ -81,12 +81,12 @@ impl Lister {
             if stays || failures == limits::ONCE_TRIES {
                 return;
             }
-            let delay = self.delay_after(&error, failures, limits::ONCE_RETRY_MAX);
+            let delay = Self::delay_after(&error, failures, limits::ONCE_RETRY_MAX);
             tokio::time::sleep(self.shared.ground.jitter(delay.min(limits::ONCE_RETRY_MAX))).await;
         }
     }
 
-    fn delay_after(&self, error: &ListError, failures: u32, most: Duration) -> Duration {
+    fn delay_after(error: &ListError, failures: u32, most: Duration) -> Duration {
         match error {
             ListError::Api(api) => match api.kind {
                 ErrorKind::Unsupported => limits::UNSUPPORTED_PROBE,

@@ -267,11 +267,10 @@ fn unmapped(record: &Record<'_>, object: &mut Object<'_>) {
 }
 
 fn raw(bytes: &[u8], object: &mut Object<'_>) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => object.text("raw", Some(text)),
-        Err(_) => {
-            object.text("raw", Some(&STANDARD.encode(bytes)));
-            object.text("raw_encoding", Some("base64"));
-        }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        object.text("raw", Some(text));
+    } else {
+        object.text("raw", Some(&STANDARD.encode(bytes)));
+        object.text("raw_encoding", Some("base64"));
     }
 }
