@@ -11,6 +11,7 @@ pub mod format;
 pub mod ground;
 pub mod ledger;
 pub mod limits;
+pub mod net;
 pub mod record;
 pub mod recovery;
 pub mod secret;

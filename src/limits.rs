@@ -57,3 +57,29 @@ pub const SINK_PROBE: Duration = Duration::from_secs(15);
 pub const CLEAN_INTERVAL: Duration = Duration::from_secs(60);
 /// Files removed in one transaction.
 pub const CLEAN_GROUP: usize = 256;
+/// Time to reach the other side.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time without a byte from the other side.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// A download slower than this is given up, bytes a second after the first minute.
+pub const SLOWEST_DOWNLOAD: u64 = 1024;
+/// A listing's page has at most this many bytes.
+pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Of the body of an error, this much is looked at.
+pub const ERROR_BODY_BYTES: usize = 8 * 1024;
+/// Of the message in it, this much is shown, in characters.
+pub const ERROR_TEXT: usize = 240;
+/// Redirects followed for one download.
+pub const REDIRECTS: u32 = 3;
+/// Signed addresses asked for in one try of a file.
+pub const SIGNED_TRIES: u32 = 3;
+/// Longest wait the other side may ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Longest wait before a refused key is tried again.
+pub const REFUSED_RETRY_MAX: Duration = Duration::from_secs(5 * 60);
+/// Chunks of a download on their way to the disk.
+pub const CHUNKS_IN_FLIGHT: usize = 4;
+/// Largest zstd window accepted, as a power of two.
+pub const ZSTD_WINDOW_LOG: u32 = 23;
+/// After a 429 that names no time, requests of the key wait this long.
+pub const RATE_PAUSE: Duration = Duration::from_secs(5);

@@ -192,10 +192,9 @@ impl Fetcher {
         let Some(stream) = self.streams.get(&file.stream) else { return Err(FetchError::Stopping) };
         let Shared { ground, spool, big, .. } = &self.shared;
         let names = spool.incoming(file.row);
-        let download = stream.client.open(&file.file_id).await?;
-        let data = ground.disk.create(&names.data, PRIVATE_FILE)?;
+        let create = || ground.disk.create(&names.data, PRIVATE_FILE);
         let expected = Expected { size: file.size, sha256: file.sha256 };
-        let stored = download.store(data, expected, limits::MAX_LOG_FILE_BYTES).await;
+        let stored = stream.client.fetch(&file.file_id, expected, limits::MAX_LOG_FILE_BYTES, &create).await;
         let scanned = match stored {
             Ok((stored, data)) => {
                 // Held while cutting: one file at a time may need memory for a huge record.

@@ -4,9 +4,16 @@
 //! the ledger, never decides what a failure means for a stream; it names the failure and the next step.
 
 mod client;
+mod download;
 mod error;
+mod key;
 mod page;
 
-pub use client::{Client, Download, Expected, Stored};
+pub use client::{Client, Create};
+pub use download::{Expected, Stored};
 pub use error::{ApiError, ErrorKind};
+pub use key::{Key, KeySource};
 pub use page::{Listed, Page};
+
+#[cfg(test)]
+mod tests;

@@ -1,50 +1,247 @@
-//! The client.
-use super::{ApiError, ErrorKind, Page};
+//! Requests of one principal: what is asked, what an answer means, which redirects are followed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::download::{self, Encoding, Expected, Failed, Stored};
+use super::error::{of_status, retry_after};
+use super::key::authorization;
+use super::{ApiError, ErrorKind, Key, Page};
+use crate::clock::Clock;
 use crate::disk::DiskFile;
-
-/// What the listing promised.
-#[derive(Clone, Copy, Debug)]
-pub struct Expected {
-    /// Bytes.
-    pub size: Option<u64>,
-    /// Hash.
-    pub sha256: Option<[u8; 32]>,
-}
-
-/// What was stored.
-#[derive(Clone, Copy, Debug)]
-pub struct Stored {
-    /// Bytes.
-    pub size: u64,
-    /// Hash.
-    pub sha256: [u8; 32],
-}
+use crate::limits;
+use crate::net::{Request, Response, Transport, is_inside, is_loopback, shown};
+use crate::words::{Principal, PrincipalKind};
 
 /// The API of one principal.
 #[derive(Debug)]
-pub struct Client;
+pub struct Client {
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    key: Arc<Key>,
+    /// `…/compliance/workspaces/{id}/logs` or the same for an organization.
+    logs: Url,
+}
 
-/// An open download.
-pub struct Download;
+/// Makes the file a download goes to, empty.
+pub type Create<'a> = &'a (dyn Fn() -> std::io::Result<Box<dyn DiskFile>> + Send + Sync);
 
 impl Client {
-    /// One page.
-    pub async fn list(&self, _e: &str, _a: &str, _b: Option<&str>, _l: u32) -> Result<Page, ApiError> {
-        Err(ApiError::new(ErrorKind::Network, ""))
+    /// A client under `base`, which ends in the version, such as `https://api.chatgpt.com/v1`.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        key: Arc<Key>,
+        base: &Url,
+        principal: &Principal,
+    ) -> Self {
+        let kind = match principal.kind {
+            PrincipalKind::Workspace => "workspaces",
+            PrincipalKind::Organization => "organizations",
+        };
+        let logs = below(base, &["compliance", kind, &principal.id, "logs"]);
+        Self { transport, clock, key, logs }
     }
-    /// Opens.
-    pub async fn open(&self, _id: &str) -> Result<Download, ApiError> {
-        Err(ApiError::new(ErrorKind::Network, ""))
+
+    /// One page of at most `limit` files after, and before, a moment; both as text, sent verbatim.
+    pub async fn list(
+        &self,
+        event_type: &str,
+        after: &str,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Page, ApiError> {
+        let what = format!("listing {event_type}");
+        let mut url = self.logs.clone();
+        url.query_pairs_mut().append_pair("event_type", event_type).append_pair("after", after);
+        if let Some(before) = before {
+            url.query_pairs_mut().append_pair("before", before);
+        }
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
+        let response = self.ask(&what, &url).await?;
+        if response.status != 200 {
+            return Err(self.failure(&what, response).await);
+        }
+        let encoding = encoding(&response);
+        let body = read(response, limits::PAGE_BYTES).await?.ok_or_else(|| {
+            ApiError::new(ErrorKind::Protocol, format!("{what}: the answer is larger than any page"))
+        })?;
+        let body = download::decode(&body, encoding, limits::PAGE_BYTES);
+        body.and_then(|body| Page::read(&body)).ok_or_else(|| {
+            ApiError::new(ErrorKind::Protocol, format!("{what}: the answer is no page of log files"))
+        })
+    }
+
+    /// Downloads a log file of at most `most` bytes into the file that `create` makes; checks it against
+    /// what was `expected`.
+    pub async fn fetch(
+        &self,
+        file_id: &str,
+        expected: Expected,
+        most: u64,
+        create: Create<'_>,
+    ) -> Result<(Stored, Box<dyn DiskFile>), ApiError> {
+        let (mut decode, mut attempt) = (true, 0);
+        loop {
+            attempt += 1;
+            let Some(response) = self.open(file_id, attempt == limits::SIGNED_TRIES).await? else { continue };
+            let encoding = if decode { encoding(&response) } else { Encoding::Identity };
+            let file = create().map_err(|error| {
+                ApiError::new(ErrorKind::Disk, format!("the spool cannot be written: {error}"))
+            })?;
+            match download::store(response.body, encoding, file, expected, most).await {
+                // The listed hash may be that of the bytes as they travelled.
+                Err(Failed::Mismatch(_))
+                    if encoding != Encoding::Identity && attempt < limits::SIGNED_TRIES =>
+                {
+                    decode = false;
+                }
+                Err(failed) => return Err(failed.into()),
+                Ok(stored) => return Ok(stored),
+            }
+        }
+    }
+
+    /// The bytes of a file, still to be read; `None` when a signed address was refused and a fresh one
+    /// may help.
+    async fn open(&self, file_id: &str, last: bool) -> Result<Option<Response>, ApiError> {
+        let what = format!("downloading {file_id}");
+        let mut url = below(&self.logs, &[file_id]);
+        for _ in 0..=limits::REDIRECTS {
+            let own = url.origin() == self.logs.origin();
+            let response = if own {
+                self.ask(&what, &url).await?
+            } else {
+                self.transport.get(Request { url: url.clone(), authorization: None }).await?
+            };
+            match response.status {
+                200 => return Ok(Some(response)),
+                301 | 302 | 303 | 307 | 308 => url = self.next(&what, &url, &response)?,
+                403 | 404 | 410 if !own && !last => return Ok(None),
+                status if own => return Err(self.refusal(&what, status, response).await),
+                status => {
+                    // No word about this file or key: only the signed address was refused.
+                    let message = format!("{what}: {} answered {status}", shown(&url));
+                    let kind = if status == 429 { ErrorKind::Limited } else { ErrorKind::Status };
+                    return Err(ApiError {
+                        after: self.wait_asked(&response),
+                        ..ApiError::new(kind, message)
+                    });
+                }
+            }
+        }
+        Err(ApiError::new(ErrorKind::Protocol, format!("{what}: more than {} redirects", limits::REDIRECTS)))
+    }
+
+    /// An answer of the API's own host to a download; 400 speaks of the id there, not of the stream.
+    async fn refusal(&self, what: &str, status: u16, response: Response) -> ApiError {
+        let mut error = self.failure(what, response).await;
+        if status == 400 {
+            error.kind = ErrorKind::Status;
+        }
+        error
+    }
+
+    /// Where a redirect leads, if one may go there.
+    fn next(&self, what: &str, from: &Url, response: &Response) -> Result<Url, ApiError> {
+        let wrong = |problem: &str| ApiError::new(ErrorKind::Protocol, format!("{what}: {problem}"));
+        let location = response.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        let location = location.ok_or_else(|| wrong("a redirect without a location"))?;
+        let next = from.join(location).map_err(|_| wrong("a redirect to no address"))?;
+        let at_home = is_loopback(&self.logs);
+        match next.scheme() {
+            "https" if !is_inside(&next) || next.host() == self.logs.host() || at_home => Ok(next),
+            "https" => Err(wrong("a redirect to an address inside, refused")),
+            "http" if is_loopback(&next) && at_home => Ok(next),
+            _ => Err(wrong("a redirect to an address that is not https, refused")),
+        }
+    }
+
+    /// One request to the API itself, in its turn, with the key; a changed key is tried at once.
+    async fn ask(&self, what: &str, url: &Url) -> Result<Response, ApiError> {
+        loop {
+            self.key.secret()?;
+            self.key.rate.turn().await;
+            let secret = self.key.secret()?;
+            let request = Request { url: url.clone(), authorization: Some(authorization(&secret)?) };
+            let response = self.transport.get(request).await.map_err(|error| {
+                ApiError::new(ErrorKind::Network, format!("{what}: {}: {error}", shown(url)))
+            })?;
+            match response.status {
+                401 if self.key.refused(&secret) => {}
+                401 => return Ok(response),
+                429 => {
+                    let wait = self.wait_asked(&response).unwrap_or(limits::RATE_PAUSE);
+                    self.key.rate.pause(wait);
+                    return Ok(response);
+                }
+                _ => {
+                    self.key.accepted();
+                    return Ok(response);
+                }
+            }
+        }
+    }
+
+    fn wait_asked(&self, response: &Response) -> Option<std::time::Duration> {
+        let value = response.headers.get(RETRY_AFTER)?.to_str().ok()?;
+        retry_after(value, self.clock.now())
+    }
+
+    async fn failure(&self, what: &str, response: Response) -> ApiError {
+        let (status, after) = (response.status, self.wait_asked(&response));
+        let body = read_some(response, limits::ERROR_BODY_BYTES).await;
+        let key = self.key.secret().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
+        ApiError { after, ..of_status(what, status, &body, &key) }
     }
 }
-impl Download {
-    /// Stores.
-    pub async fn store(
-        self,
-        _d: Box<dyn DiskFile>,
-        _e: Expected,
-        _c: u64,
-    ) -> Result<(Stored, Box<dyn DiskFile>), ApiError> {
-        Err(ApiError::new(ErrorKind::Network, ""))
+
+/// `base` with more segments, each percent-encoded.
+fn below(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
     }
+    url
+}
+
+fn encoding(response: &Response) -> Encoding {
+    let value =
+        response.headers.get(CONTENT_ENCODING).map_or("identity", |value| value.to_str().unwrap_or("?"));
+    match value.trim().to_ascii_lowercase().as_str() {
+        "gzip" | "x-gzip" => Encoding::Gzip,
+        "zstd" => Encoding::Zstd,
+        // What the listed hash says decides: perhaps the name is wrong and the bytes are right.
+        _ => Encoding::Identity,
+    }
+}
+
+/// The whole body; `None` when it is longer than `most`.
+async fn read(mut response: Response, most: usize) -> Result<Option<Vec<u8>>, ApiError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.body.next().await {
+        let chunk: Bytes = chunk?;
+        if body.len() + chunk.len() > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// The beginning of a body; what cannot be read does not matter.
+async fn read_some(mut response: Response, most: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(Ok(chunk)) = response.body.next().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(most - body.len())]);
+        if body.len() == most {
+            break;
+        }
+    }
+    body
 }

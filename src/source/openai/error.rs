@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::limits;
+use crate::net::NetError;
+
 /// Kinds of failure that are met differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -70,5 +76,104 @@ impl ApiError {
             }
         };
         Some(hint.to_owned())
+    }
+}
+
+impl From<NetError> for ApiError {
+    fn from(error: NetError) -> Self {
+        Self::new(ErrorKind::Network, error.0)
+    }
+}
+
+/// What a status means that is no success; `what` names the request.
+pub(super) fn of_status(what: &str, status: u16, body: &[u8], key: &str) -> ApiError {
+    let kind = match status {
+        400 => ErrorKind::Unsupported,
+        401 => ErrorKind::Refused,
+        403 => ErrorKind::Denied,
+        404 | 410 => ErrorKind::Gone,
+        407 => ErrorKind::Network,
+        429 => ErrorKind::Limited,
+        _ => ErrorKind::Status,
+    };
+    let said = message(body, key);
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    ApiError::new(kind, format!("{what} answered {status}{said}"))
+}
+
+/// The text of an error body of any shape, short, on one line, without the key or an address's query.
+fn message(body: &[u8], key: &str) -> String {
+    let text = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => words(&value),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    if text.trim_start().starts_with('<') {
+        return "a page for browsers".to_owned();
+    }
+    let words = text.split_whitespace().map(|word| {
+        let secret = (!key.is_empty() && word.contains(key)) || word.contains("sk-");
+        let word = if secret { "…" } else { word };
+        word.split_once('?').filter(|_| word.contains("://")).map_or(word, |(address, _)| address)
+    });
+    let line: String = words.collect::<Vec<_>>().join(" ");
+    line.chars().filter(|c| !c.is_control()).take(limits::ERROR_TEXT).collect()
+}
+
+fn words(value: &Value) -> String {
+    let inside = ["error", "detail", "message", "msg"].iter().find_map(|key| value.get(key));
+    match (inside, value) {
+        (Some(inside), _) => words(inside),
+        (None, Value::String(text)) => text.clone(),
+        (None, Value::Array(all)) => all.iter().map(words).collect::<Vec<_>>().join("; "),
+        _ => String::new(),
+    }
+}
+
+/// `Retry-After` in seconds or as a date, never longer than we are willing to wait.
+pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    let delay = match value.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() => Duration::MAX,
+        Err(_) => {
+            let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+            Duration::try_from(at.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(delay.min(limits::RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_of_any_shape_give_a_message() {
+        for (body, said) in [
+            (r#"{"error":{"message":"Invalid event_type COSTS"}}"#, "Invalid event_type COSTS"),
+            (r#"{"detail":"no"}"#, "no"),
+            (r#"{"detail":[{"loc":["query"],"msg":"missing"},{"msg":"bad"}]}"#, "missing; bad"),
+            (r#"{"message":"key sk-admin-1 is bad"}"#, "key … is bad"),
+            ("see https://x.example/a?sig=1 now", "see https://x.example/a now"),
+            ("the-key refused\n\u{1b}[31m", "… refused [31m"),
+            ("<html>", "a page for browsers"),
+            ("[1,2]", "; "),
+            ("", ""),
+        ] {
+            assert_eq!(message(body.as_bytes(), "the-key"), said, "{body}");
+        }
+        assert_eq!(message(&[b'a'; 9000], "").len(), limits::ERROR_TEXT);
+    }
+
+    #[test]
+    fn the_wait_asked_for_is_bounded() {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().expect("a time");
+        let wait = |value| retry_after(value, now);
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Tue, 24 Nov 2026 12:00:09 GMT"), Some(Duration::from_secs(9)));
+        assert_eq!(wait("Tue, 24 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("99999999999999999999999"), Some(limits::RETRY_AFTER_MAX));
+        assert_eq!(wait("-1"), None);
+        assert_eq!(wait("soon"), None);
     }
 }
