@@ -120,7 +120,8 @@ pub fn shown(url: &Url) -> String {
     shown.set_query(None);
     shown.set_fragment(None);
     // Fails only for addresses that cannot have a password.
-    let _: Result<(), ()> = shown.set_password(None).and_then(|()| shown.set_username(""));
+    let cleared = shown.set_password(None).and_then(|()| shown.set_username(""));
+    debug_assert!(cleared.is_ok() || !url.has_authority());
     shown.to_string()
 }
 

@@ -104,10 +104,15 @@ pub struct SinkError {
 ///
 /// The worker calls `deliver` for each batch, `confirm` when a commit is due (and now and then while
 /// idle), commits position and state together, and then calls `committed`. After an error it calls
-/// the same method again with the same batch; an implementation goes on where it stopped.
+/// the same method again; a batch then begins with the same bytes (more records may follow them), and an
+/// implementation goes on where it stopped.
 pub trait Sink: Send {
     /// What its confirmations mean.
     fn guarantee(&self) -> Guarantee;
+    /// Whether the sink wants a commit before the next batch, so that it can rotate.
+    fn wants_commit(&self) -> bool {
+        false
+    }
     /// Hands over one batch.
     fn deliver<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>>;
     /// Waits until all that was delivered is confirmed; answers the state to commit with the position.

@@ -67,7 +67,7 @@ impl fmt::Display for Size {
             }
             (value, unit) = (value / 1000.0, next);
         }
-        let digits = if unit == "B" || value >= 100.0 { 0 } else { 1 };
+        let digits = usize::from(!(unit == "B" || value >= 100.0));
         write!(f, "{value:.digits$} {unit}")
     }
 }
@@ -101,7 +101,7 @@ pub fn spoken(seconds: i64) -> String {
     if let Some((next, unit)) = parts.get(first + 1)
         && seconds % scale / next > 0
     {
-        text.push_str(&format!(" {} {unit}", seconds % scale / next));
+        text = format!("{text} {} {unit}", seconds % scale / next);
     }
     text
 }

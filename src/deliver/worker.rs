@@ -111,7 +111,7 @@ impl Worker {
         loop {
             let unconfirmed = self.filler.counts.delivered - self.committed.1.delivered;
             let room = self.settings.max_unconfirmed_records.saturating_sub(unconfirmed);
-            if room == 0 || Instant::now() >= due {
+            if room == 0 || Instant::now() >= due || self.sink.wants_commit() {
                 self.commit().await?;
                 due = Instant::now() + limits::COMMIT_INTERVAL;
                 continue;

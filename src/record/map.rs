@@ -179,12 +179,11 @@ impl<'a> Map<'a> {
             }
             out.extend_from_slice(field.member.0.as_bytes());
             out.push(b':');
-            let written = match field.child {
-                Some(child) => self.write_node(child, out),
-                None => {
-                    out.extend_from_slice(field.member.1.as_bytes());
-                    true
-                }
+            let written = if let Some(child) = field.child {
+                self.write_node(child, out)
+            } else {
+                out.extend_from_slice(field.member.1.as_bytes());
+                true
             };
             any |= written;
             if !written {

@@ -258,6 +258,7 @@ pub fn event_id(members: &[json::Member<'_>]) -> Option<String> {
 
 /// Finds the `event_id` of an object that is not held, byte by byte.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the scanner is a state machine of independent flags")]
 pub struct IdScanner {
     depth: u32,
     in_text: bool,

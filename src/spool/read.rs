@@ -51,6 +51,7 @@ impl FileReader {
     }
 
     /// The next record and its bytes; none for one that goes by reference.
+    #[expect(clippy::should_implement_trait, reason = "it can fail, and lends its buffer")]
     pub fn next(&mut self) -> io::Result<Option<(Entry, &[u8])>> {
         let Some(entry) = self.peek()? else { return Ok(None) };
         self.entries.next();

@@ -113,9 +113,9 @@ impl<'a> Record<'a> {
     fn read_model(&mut self, map: &mut Map<'a>, node: Node, answered: bool) {
         let model = map.take_text(node, "model");
         if answered {
-            self.model.response = model
+            self.model.response = model;
         } else {
-            self.model.request = model
+            self.model.request = model;
         }
         self.model.service_tier = map.take_text(node, "service_tier");
         self.model.reasoning_effort = map.take_text(node, "reasoning_effort");

@@ -200,7 +200,11 @@ fn write(
 /// Bytes that are too many or cannot be decoded are the other side's fault, the rest is the disk's.
 fn failed(error: io::Error) -> Failed {
     match error.kind() {
-        io::ErrorKind::FileTooLarge if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
+        io::ErrorKind::FileTooLarge
+            if error.get_ref().is_some_and(
+                <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<TooLong>,
+            ) =>
+        {
             Failed::Mismatch(TooLong.to_string())
         }
         _ if error.raw_os_error().is_some() => Failed::Disk(error),

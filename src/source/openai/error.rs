@@ -124,7 +124,10 @@ fn words(value: &Value) -> String {
     match (inside, value) {
         (Some(inside), _) => words(inside),
         (None, Value::String(text)) => text.clone(),
-        (None, Value::Array(all)) => all.iter().map(words).collect::<Vec<_>>().join("; "),
+        (None, Value::Array(all)) => {
+            let said: Vec<_> = all.iter().map(words).filter(|said| !said.is_empty()).collect();
+            said.join("; ")
+        }
         _ => String::new(),
     }
 }
@@ -133,8 +136,9 @@ fn words(value: &Value) -> String {
 pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     let delay = match value.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-        Err(_) if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() => Duration::MAX,
+        // Beyond what a duration holds is still a wish to wait long.
+        Ok(seconds) if seconds >= 0.0 => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+        Ok(_) => return None,
         Err(_) => {
             let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
             Duration::try_from(at.duration_since(now)).unwrap_or_default()
@@ -157,7 +161,7 @@ mod tests {
             ("see https://x.example/a?sig=1 now", "see https://x.example/a now"),
             ("the-key refused\n\u{1b}[31m", "… refused [31m"),
             ("<html>", "a page for browsers"),
-            ("[1,2]", "; "),
+            ("[1,2]", ""),
             ("", ""),
         ] {
             assert_eq!(message(body.as_bytes(), "the-key"), said, "{body}");
