@@ -21,7 +21,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use fetch::Fetcher;
-pub use finish::Finisher;
+pub use finish::{Finished, Finisher};
 pub use list::Lister;
 
 use crate::ground::Ground;
@@ -41,7 +41,9 @@ pub struct Shared {
     pub ledger: Ledger,
     /// The spool.
     pub spool: Spool,
-    /// One big record, or one file being cut, at a time.
+    /// One file is cut into records at a time, which may take memory for a huge one.
+    pub cutting: Arc<Semaphore>,
+    /// One big record is delivered at a time.
     pub big: Arc<Semaphore>,
     /// Ends everything cleanly.
     pub stop: CancellationToken,
@@ -49,6 +51,8 @@ pub struct Shared {
     pub progress: Arc<Progress>,
     /// The spool may hold this many bytes.
     pub spool_max_bytes: u64,
+    /// Collecting waits for room in the spool.
+    pub room: Arc<Notify>,
     /// The sequence number the next file gets; delivery waits on it.
     pub next_sequence: Arc<watch::Sender<u64>>,
 }

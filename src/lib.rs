@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod collect;
 pub mod config;
+pub mod daemon;
 pub mod deliver;
 pub mod digest;
 pub mod disk;
@@ -19,5 +20,6 @@ pub mod simulator;
 pub mod sink;
 pub mod source;
 pub mod spool;
+pub mod status;
 pub mod units;
 pub mod words;

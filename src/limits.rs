@@ -15,7 +15,7 @@ pub const LEDGER_BUSY: Duration = Duration::from_secs(10);
 pub const LEDGER_CACHE_KIB: i64 = -2048;
 /// What is read of a spool file at a time.
 pub const READ_WINDOW: usize = 256 * 1024;
-/// A record this large is handled alone, by one task at a time.
+/// A record this large is delivered alone, by one sink at a time.
 pub const BIG_RECORD_BYTES: u32 = 1024 * 1024;
 /// Repeats are looked for in files whose `end_time` is at most this far away, seconds.
 pub const REPEAT_WINDOW: i64 = 48 * 3600;
@@ -33,10 +33,16 @@ pub const ONCE_TRIES: u32 = 6;
 pub const ONCE_RETRY_MAX: Duration = Duration::from_secs(15);
 /// The daemon waits at most this long between two tries of a file.
 pub const FETCH_RETRY_MAX: Duration = Duration::from_secs(15 * 60);
+/// Downloads of one source in flight.
+pub const FETCHES_IN_FLIGHT: usize = 4;
 /// Pending files of one stream looked at in one go.
 pub const FETCH_AHEAD: usize = 16;
-/// How often put-off files are looked for.
+/// How often put-off files are looked for while there are any.
 pub const FETCH_LOOK: Duration = Duration::from_secs(1);
+/// A run with an end waits this long for a refused key, a full spool or a provider that asks for a pause.
+pub const ONCE_PATIENCE: Duration = Duration::from_secs(60);
+/// After an error of the ledger, such as a full disk, work is tried again after this time.
+pub const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// Fetched files made real behind one barrier.
 pub const FINISH_GROUP: usize = 16;
 /// A batch is handed to a sink at about this size.
@@ -45,6 +51,8 @@ pub const BATCH_BYTES: usize = 512 * 1024;
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
 /// An idle sink is asked this often, so that it can rotate.
 pub const IDLE_CONFIRM: Duration = Duration::from_secs(10);
+/// A sink has this long to take a big record, then its memory is given to others.
+pub const BIG_HOLD: Duration = Duration::from_secs(10);
 /// At a clean stop a sink has this long to confirm.
 pub const STOP_CONFIRM: Duration = Duration::from_secs(3);
 /// Shortest and longest wait before a sink is tried again.

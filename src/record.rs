@@ -11,6 +11,8 @@ pub mod native;
 pub mod reader;
 pub mod time;
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use crate::words::Principal;
@@ -54,9 +56,21 @@ impl OwnKey {
         })
     }
 
+    /// Reads back what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (start, end) = text.split_once('…')?;
+        Some(Self { start: start.to_owned(), end: end.to_owned() })
+    }
+
     /// Whether a redacted id shows this key.
     pub fn matches(&self, redacted: &str) -> bool {
         redacted.starts_with(&self.start) && redacted.ends_with(&self.end)
+    }
+}
+
+impl fmt::Display for OwnKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}…{}", self.start, self.end)
     }
 }
 

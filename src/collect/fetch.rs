@@ -10,7 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, error, warn};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
 
 use super::finish::Finished;
 use super::{Mode, Progress, RETENTION, Shared, Signal, Stream, backoff};
@@ -29,6 +30,18 @@ pub struct Fetcher {
     finisher: mpsc::Sender<Finished>,
 }
 
+/// What is under way.
+#[derive(Default)]
+struct Work {
+    queue: VecDeque<PendingFile>,
+    running: JoinSet<(i64, Result<bool, LedgerError>)>,
+    /// Rows being fetched.
+    busy: HashSet<i64>,
+    /// Tries of rows in this run.
+    tries: HashMap<i64, u32>,
+    full_since: Option<Instant>,
+}
+
 /// Why a file was not collected.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
@@ -38,6 +51,23 @@ enum FetchError {
     Disk(#[from] std::io::Error),
     #[error("the program is stopping")]
     Stopping,
+}
+
+impl Work {
+    fn begin(&mut self, fetcher: &Arc<Fetcher>, file: PendingFile, mode: Mode) {
+        self.busy.insert(file.row);
+        *self.tries.entry(file.row).or_default() += 1;
+        let fetcher = fetcher.clone();
+        self.running.spawn(async move {
+            let row = file.row;
+            (row, fetcher.collect(file, mode).await)
+        });
+    }
+
+    /// Rows that a run with an end has tried often enough.
+    fn exhausted(&self) -> impl Iterator<Item = i64> {
+        self.tries.iter().filter(|(_, tries)| **tries >= limits::ONCE_TRIES).map(|(row, _)| *row)
+    }
 }
 
 impl Fetcher {
@@ -54,50 +84,74 @@ impl Fetcher {
     }
 
     /// Fetches until stopped, or until nothing is left that is worth another try.
-    pub async fn run(self, mode: Mode) -> Result<(), LedgerError> {
+    pub async fn run(self, mode: Mode) {
         let this = Arc::new(self);
-        let mut queue = VecDeque::new();
-        let mut running = JoinSet::new();
-        let mut busy = HashSet::new();
-        let mut tries: HashMap<i64, u32> = HashMap::new();
+        let mut work = Work::default();
         while !this.shared.stop.is_cancelled() {
-            let last_look = this.signal.all_listed();
-            if queue.is_empty() {
-                let mut except = busy.clone();
-                if matches!(mode, Mode::Once { .. }) {
-                    except
-                        .extend(tries.iter().filter(|(_, n)| **n >= limits::ONCE_TRIES).map(|(row, _)| row));
+            match this.turn(&mut work, mode).await {
+                Ok(false) => {}
+                Ok(true) | Err(LedgerError::Closed) => return,
+                Err(error) => {
+                    error!(%error, "the ledger cannot be used: collecting waits");
+                    let wait = tokio::time::sleep(limits::LEDGER_RETRY);
+                    this.shared.stop.run_until_cancelled(wait).await;
                 }
-                queue = this.due(&except).await?;
-                let over = matches!(mode, Mode::Once { .. }) && last_look;
-                if over && queue.is_empty() && busy.is_empty() && !this.later(&except).await? {
-                    return Ok(());
-                }
-            }
-            while running.len() < this.slots && !this.spool_is_full() {
-                let Some(file) = queue.pop_front() else { break };
-                busy.insert(file.row);
-                *tries.entry(file.row).or_default() += 1;
-                let this = this.clone();
-                running.spawn(async move {
-                    let row = file.row;
-                    (row, this.collect(file).await)
-                });
-            }
-            tokio::select! {
-                Some(done) = running.join_next() => match done {
-                    Ok((row, result)) => {
-                        busy.remove(&row);
-                        if result? { tries.remove(&row); }
-                    }
-                    Err(panic) => error!(%panic, "a download task failed"),
-                },
-                () = this.signal.work.notified() => {}
-                () = tokio::time::sleep(limits::FETCH_LOOK) => {}
-                () = this.shared.stop.cancelled() => {}
             }
         }
-        Ok(())
+    }
+
+    /// Starts what may start, then waits for something to happen; `true` at the end of a run that has one.
+    async fn turn(self: &Arc<Self>, work: &mut Work, mode: Mode) -> Result<bool, LedgerError> {
+        let once = matches!(mode, Mode::Once { .. });
+        let last_look = self.signal.all_listed();
+        if work.queue.is_empty() {
+            let mut except = work.busy.clone();
+            if once {
+                except.extend(work.exhausted());
+            }
+            work.queue = self.due(&except).await?;
+            if once
+                && last_look
+                && work.queue.is_empty()
+                && work.busy.is_empty()
+                && !self.later(&except).await?
+            {
+                return Ok(true);
+            }
+        }
+        while work.running.len() < self.slots && !work.queue.is_empty() {
+            if self.spool_is_full(work) {
+                if once && work.full_since.is_some_and(|at| at.elapsed() >= limits::ONCE_PATIENCE) {
+                    return Ok(true);
+                }
+                break;
+            }
+            let Some(file) = work.queue.pop_front() else { break };
+            work.begin(self, file, mode);
+        }
+        let idle = work.queue.is_empty() && work.running.is_empty() && !once && !self.any_pending().await?;
+        tokio::select! {
+            Some(done) = work.running.join_next() => match done {
+                Ok((row, result)) => {
+                    work.busy.remove(&row);
+                    if result? { work.tries.remove(&row); }
+                }
+                Err(panic) => error!(%panic, "a download task failed"),
+            },
+            () = self.signal.work.notified() => {}
+            () = tokio::time::sleep(limits::FETCH_LOOK), if !idle => {}
+            () = self.shared.stop.cancelled() => {}
+        }
+        Ok(false)
+    }
+
+    async fn any_pending(&self) -> Result<bool, LedgerError> {
+        for &id in self.streams.keys() {
+            if self.shared.ledger.next_attempt(id).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Files that may be tried now: the soonest to expire of every stream, in turns.
@@ -123,17 +177,26 @@ impl Fetcher {
         Ok(false)
     }
 
-    fn spool_is_full(&self) -> bool {
+    /// Whether to wait for room; asks the cleaner for some.
+    fn spool_is_full(&self, work: &mut Work) -> bool {
         let held = Progress::get(&self.shared.progress.spool_bytes);
-        if held >= self.shared.spool_max_bytes {
-            warn!(held, "the spool is full: collecting waits until the sinks have caught up");
-            return true;
+        let full = held >= self.shared.spool_max_bytes;
+        if !full {
+            if work.full_since.take().is_some() {
+                info!("the spool has room again: collecting goes on");
+            }
+        } else if work.full_since.is_none() {
+            work.full_since = Some(Instant::now());
+            error!(held, "the spool is full: collecting waits until the sinks have caught up");
         }
-        false
+        if full {
+            self.shared.room.notify_one();
+        }
+        full
     }
 
     /// One try; `true` when it was collected, or never will be.
-    async fn collect(&self, file: PendingFile) -> Result<bool, LedgerError> {
+    async fn collect(&self, file: PendingFile, mode: Mode) -> Result<bool, LedgerError> {
         let row = file.row;
         let stop = self.shared.stop.clone();
         let error = match stop.run_until_cancelled(self.fetch(&file)).await {
@@ -147,34 +210,39 @@ impl Fetcher {
             self.shared.ledger.record_hole(row, reason.to_owned()).await?;
             return Ok(true);
         }
-        let delay = self.shared.ground.jitter(self.delay(&file, &error).await?);
+        self.note_refusal(&file, &error).await?;
+        let most = match mode {
+            Mode::Once { .. } => limits::ONCE_RETRY_MAX,
+            Mode::Forever { .. } => limits::FETCH_RETRY_MAX,
+        };
+        let delay = self.shared.ground.jitter(backoff(file.attempts, most));
         let seconds = i64::try_from(delay.as_secs().max(1)).unwrap_or(i64::MAX);
         warn!(file_id = file.file_id, %error, seconds, "log file not collected, it is tried again");
         self.shared.ledger.put_off(row, now + seconds, error.to_string()).await?;
         Ok(false)
     }
 
-    async fn delay(&self, file: &PendingFile, error: &FetchError) -> Result<Duration, LedgerError> {
-        if let FetchError::Api(api) = error {
-            let state = match api.kind {
-                ErrorKind::Refused => Some(StreamState::Waiting),
-                ErrorKind::Denied => Some(StreamState::Denied),
-                _ => None,
-            };
-            if let Some(state) = state {
-                let (message, hint) = (Some(api.to_string()), api.hint());
-                self.shared.ledger.record_stream_state(file.stream, state, message, hint).await?;
-            }
-        }
-        Ok(backoff(file.attempts, limits::FETCH_RETRY_MAX))
+    /// A key refused while fetching concerns the whole stream.
+    async fn note_refusal(&self, file: &PendingFile, error: &FetchError) -> Result<(), LedgerError> {
+        let FetchError::Api(api) = error else { return Ok(()) };
+        let state = match api.kind {
+            ErrorKind::Refused => StreamState::Waiting,
+            ErrorKind::Denied => StreamState::Denied,
+            _ => return Ok(()),
+        };
+        let (message, hint) = (Some(api.to_string()), api.hint());
+        self.shared.ledger.record_stream_state(file.stream, state, message, hint).await
     }
 
     /// The reason why a file can never be had, if that is so.
     async fn gone(&self, file: &PendingFile, error: &FetchError, now: i64) -> Option<&'static str> {
-        if file.end_at + RETENTION < now {
+        let FetchError::Api(ApiError { kind, .. }) = error else { return None };
+        if file.end_at + RETENTION < now && *kind != ErrorKind::Disk {
             return Some("its 30 days at the provider were over before it could be fetched");
         }
-        let FetchError::Api(ApiError { kind: ErrorKind::Gone, .. }) = error else { return None };
+        if *kind != ErrorKind::Gone {
+            return None;
+        }
         let stream = self.streams.get(&file.stream)?;
         let end = file.end_time.parse::<Timestamp>().ok()?;
         let second = Duration::from_secs(1);
@@ -184,21 +252,23 @@ impl Fetcher {
             .list(&stream.event_type, &after.to_string(), Some(&before.to_string()), limits::PAGE)
             .await
             .ok()?;
-        let listed = page.has_more || page.files.iter().any(|listed| listed.id == file.file_id);
-        (!listed).then_some("the provider answered 404 and no longer lists it")
+        // Files come by end_time: one beyond the moment shows that the moment itself was listed whole.
+        let whole = !page.has_more
+            || page.files.iter().any(|other| other.end_time.parse::<Timestamp>().is_ok_and(|at| at > end));
+        let listed = page.files.iter().any(|listed| listed.id == file.file_id);
+        (whole && !listed).then_some("the provider answered 404 and no longer lists it")
     }
 
     async fn fetch(&self, file: &PendingFile) -> Result<(), FetchError> {
         let Some(stream) = self.streams.get(&file.stream) else { return Err(FetchError::Stopping) };
-        let Shared { ground, spool, big, .. } = &self.shared;
+        let Shared { ground, spool, cutting, .. } = &self.shared;
         let names = spool.incoming(file.row);
         let create = || ground.disk.create(&names.data, PRIVATE_FILE);
         let expected = Expected { size: file.size, sha256: file.sha256 };
         let stored = stream.client.fetch(&file.file_id, expected, limits::MAX_LOG_FILE_BYTES, &create).await;
         let scanned = match stored {
             Ok((stored, data)) => {
-                // Held while cutting: one file at a time may need memory for a huge record.
-                let permit = big.acquire().await.map_err(|_| FetchError::Stopping)?;
+                let permit = cutting.acquire().await.map_err(|_| FetchError::Stopping)?;
                 let (disk, names) = (ground.disk.clone(), names.clone());
                 let scanned = tokio::task::spawn_blocking(move || spool::scan(disk.as_ref(), data, &names));
                 let scanned = scanned.await.map_err(|_| FetchError::Stopping)?;
@@ -216,7 +286,8 @@ impl Fetcher {
         };
         debug!(file_id = file.file_id, size = stored.size, records = scanned.records, "log file fetched");
         let fetched_at = ground.clock.now();
-        let (finished, done) = Finished::new(file.clone(), names, stored, scanned, fetched_at);
+        let (finished, done) =
+            Finished::new(file.clone(), names, stored, scanned, fetched_at, stream.client.own_key());
         self.finisher.send(finished).await.map_err(|_| FetchError::Stopping)?;
         done.await.map_err(|_| FetchError::Stopping)?.map_err(FetchError::Disk)
     }

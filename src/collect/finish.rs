@@ -10,6 +10,7 @@ use tracing::warn;
 use super::{Progress, Shared};
 use crate::ledger::{NewFile, PendingFile};
 use crate::limits;
+use crate::record::OwnKey;
 use crate::source::openai::Stored;
 use crate::spool::{Finder, Names, Repeats, Scanned};
 
@@ -20,6 +21,7 @@ pub struct Finished {
     stored: Stored,
     scanned: Scanned,
     fetched_at: Timestamp,
+    fetched_with: Option<OwnKey>,
     answer: oneshot::Sender<io::Result<()>>,
 }
 
@@ -31,9 +33,10 @@ impl Finished {
         stored: Stored,
         scanned: Scanned,
         fetched_at: Timestamp,
+        fetched_with: Option<OwnKey>,
     ) -> (Self, oneshot::Receiver<io::Result<()>>) {
         let (answer, done) = oneshot::channel();
-        (Self { file, names, stored, scanned, fetched_at, answer }, done)
+        (Self { file, names, stored, scanned, fetched_at, fetched_with, answer }, done)
     }
 }
 
@@ -58,8 +61,9 @@ impl Finisher {
             let (answers, files): (Vec<_>, Vec<_>) = files
                 .into_iter()
                 .map(|finished| {
-                    let Finished { file, names, stored, scanned, fetched_at, answer } = finished;
-                    (answer, Arc::new(Ready { file, names, stored, scanned, fetched_at }))
+                    let Finished { file, names, stored, scanned, fetched_at, fetched_with, answer } =
+                        finished;
+                    (answer, Arc::new(Ready { file, names, stored, scanned, fetched_at, fetched_with }))
                 })
                 .unzip();
             let result = self.finish(&files).await;
@@ -142,6 +146,7 @@ struct Ready {
     stored: Stored,
     scanned: Scanned,
     fetched_at: Timestamp,
+    fetched_with: Option<OwnKey>,
 }
 
 impl Ready {
@@ -157,6 +162,7 @@ impl Ready {
             row: self.file.row,
             sequence,
             fetched_at: self.fetched_at.to_string(),
+            fetched_with: self.fetched_with.as_ref().map(ToString::to_string),
             bytes: self.stored.size,
             sha256: self.stored.sha256,
             records: self.scanned.records,

@@ -146,14 +146,17 @@ impl Lister {
         let mut reached = cursor;
         loop {
             let page = self.stream.client.list(&self.stream.event_type, &after, None, limits::PAGE).await?;
+            if page.has_more && page.files.is_empty() {
+                return Err(ListError::Protocol("a page claims more, but is empty"));
+            }
             let end = self.record(&page, &mut reached).await?;
             if !page.has_more {
                 break;
             }
-            let (Some(last), Some(end)) = (page.last_end_time, end) else {
+            let (Some(last), Some(end)) = (edge(&page), end) else {
                 return Err(ListError::Protocol("a page claims more, but has no last_end_time"));
             };
-            if seconds_and_nanos(&last) <= seconds_and_nanos(&after) {
+            if moment(&last) <= moment(&after) {
                 return Err(ListError::Protocol("a page claims more, but does not move on"));
             }
             self.check_ties(end, &mut reached).await?;
@@ -185,8 +188,7 @@ impl Lister {
     /// Records a page; answers the moment it reaches to.
     async fn record(&self, page: &Page, reached: &mut Option<i64>) -> Result<Option<i64>, ListError> {
         let now = self.shared.ground.now();
-        let newest = page.files.iter().max_by_key(|file| seconds_and_nanos(&file.end_time));
-        let last = page.last_end_time.clone().or_else(|| newest.map(|file| file.end_time.clone()));
+        let last = edge(page).or_else(|| newest(page));
         let end = last.as_deref().and_then(seconds);
         let forward = end.is_some() && end >= *reached;
         let cursor = if forward { last.zip(end.map(|end| end.min(now))) } else { None };
@@ -219,6 +221,19 @@ impl Lister {
     }
 }
 
+/// `last_end_time`, verbatim; one far beyond every file of its page is not believed, since paging on from
+/// there would skip what lies between.
+fn edge(page: &Page) -> Option<String> {
+    let newest = newest(page);
+    let (last, end) = (page.last_end_time.clone()?, newest.as_deref().and_then(seconds));
+    let beyond = seconds(&last).zip(end).is_some_and(|(last, end)| last > end + 1);
+    if beyond { newest } else { Some(last) }
+}
+
+fn newest(page: &Page) -> Option<String> {
+    page.files.iter().max_by_key(|file| moment(&file.end_time)).map(|file| file.end_time.clone())
+}
+
 fn rfc3339(second: i64) -> String {
     Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
@@ -227,6 +242,6 @@ fn seconds(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_second)
 }
 
-fn seconds_and_nanos(text: &str) -> Option<Timestamp> {
+fn moment(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }

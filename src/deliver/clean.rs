@@ -1,11 +1,11 @@
 //! Removes spool files that every sink is past: the ledger first, the unlink after.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use jiff::Timestamp;
+use tracing::{debug, warn};
 
-use crate::collect::{RETENTION, Shared};
+use crate::collect::{Progress, RETENTION, Shared};
 use crate::ledger::LedgerError;
 use crate::limits;
 
@@ -26,8 +26,11 @@ impl Cleaner {
         let stop = self.shared.stop.clone();
         let cleaning = async {
             loop {
-                tokio::time::sleep(limits::CLEAN_INTERVAL).await;
-                if let Err(error) = self.clean().await {
+                let cleaned = tokio::select! {
+                    () = tokio::time::sleep(limits::CLEAN_INTERVAL) => self.clean().await,
+                    () = self.shared.room.notified() => self.make_room().await,
+                };
+                if let Err(error) = cleaned {
                     warn!(%error, "the spool could not be cleaned");
                 }
             }
@@ -37,26 +40,39 @@ impl Cleaner {
 
     /// Removes what may go.
     pub async fn clean(&self) -> Result<(), LedgerError> {
-        let Shared { ledger, spool, ground, progress, .. } = &self.shared;
-        let sinks = ledger.sinks().await?;
-        let Some(below) = sinks.iter().map(|sink| sink.position.sequence).min() else { return Ok(()) };
-        let now = ground.clock.now();
+        let Some(below) = self.delivered_below().await? else { return Ok(()) };
+        let now = self.shared.ground.clock.now();
         let before = now.checked_sub(self.keep).unwrap_or(now);
-        loop {
-            let removed = ledger.remove_files(below, before.to_string(), limits::CLEAN_GROUP).await?;
-            for &sequence in &removed {
-                if let Err(error) = spool.remove_data(sequence) {
-                    warn!(%error, sequence, "a spool file could not be removed, the next start removes it");
-                }
-            }
-            if removed.is_empty() {
-                break;
-            }
-            info!(files = removed.len(), "delivered files left the spool");
-        }
-        let held = ledger.collected().await?.spool_bytes;
-        progress.spool_bytes.store(held, Ordering::Relaxed);
+        while self.remove(below, before.to_string(), limits::CLEAN_GROUP).await? {}
         self.drop_ids(below, now.as_second()).await
+    }
+
+    /// Lets delivered files go before their time, oldest first, until the spool is below its limit.
+    async fn make_room(&self) -> Result<(), LedgerError> {
+        let Some(below) = self.delivered_below().await? else { return Ok(()) };
+        let full = || Progress::get(&self.shared.progress.spool_bytes) >= self.shared.spool_max_bytes;
+        while full() && self.remove(below, Timestamp::MAX.to_string(), 1).await? {}
+        Ok(())
+    }
+
+    /// Every sink is past the files below this number.
+    async fn delivered_below(&self) -> Result<Option<u64>, LedgerError> {
+        Ok(self.shared.ledger.sinks().await?.iter().map(|sink| sink.position.sequence).min())
+    }
+
+    /// Removes up to `most` files; `false` when there was none.
+    async fn remove(&self, below: u64, before: String, most: usize) -> Result<bool, LedgerError> {
+        let removed = self.shared.ledger.remove_files(below, before, most).await?;
+        for &(sequence, bytes) in &removed {
+            if let Err(error) = self.shared.spool.remove_data(sequence) {
+                warn!(%error, sequence, "a spool file could not be removed, the next start removes it");
+            }
+            Progress::take(&self.shared.progress.spool_bytes, bytes);
+        }
+        if !removed.is_empty() {
+            debug!(files = removed.len(), "delivered files left the spool");
+        }
+        Ok(!removed.is_empty())
     }
 
     /// Lists of ids go when no file can repeat theirs any more.

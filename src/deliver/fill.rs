@@ -52,7 +52,6 @@ pub(super) struct Filler {
     ledger: Ledger,
     spool: Spool,
     encoder: Arc<Encoder>,
-    own_keys: Arc<HashMap<Principal, OwnKey>>,
     /// Copies in files before this one never reached the sink.
     start: u64,
     streams: HashMap<StreamId, (Principal, String)>,
@@ -68,12 +67,11 @@ impl Filler {
         ledger: Ledger,
         spool: Spool,
         encoder: Arc<Encoder>,
-        own_keys: Arc<HashMap<Principal, OwnKey>>,
         start: u64,
         (position, counts): (Position, Counts),
     ) -> Self {
         let streams = HashMap::new();
-        Self { ledger, spool, encoder, own_keys, start, streams, current: None, position, counts }
+        Self { ledger, spool, encoder, start, streams, current: None, position, counts }
     }
 
     /// Goes back to a place; what was read beyond it is read again.
@@ -110,7 +108,7 @@ impl Filler {
         }
         let (principal, event_type) = self.streams[&facts.stream].clone();
         let origin = Arc::new(Origin {
-            own_key: self.own_keys.get(&principal).cloned(),
+            own_key: facts.fetched_with.as_deref().and_then(OwnKey::parse),
             principal,
             event_type,
             file_id: facts.file_id.clone(),

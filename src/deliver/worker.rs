@@ -1,11 +1,11 @@
 //! The worker of one sink.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{SemaphorePermit, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::fill::{End, FillError, Filler};
@@ -13,10 +13,8 @@ use crate::collect::{Progress, Shared};
 use crate::format::Encoder;
 use crate::ledger::{Counts, LedgerError, Position, SinkRow};
 use crate::limits;
-use crate::record::OwnKey;
 use crate::recovery::Recovery;
 use crate::sink::{Batch, Sink, SinkError};
-use crate::words::Principal;
 
 /// What the configuration says about delivery to one sink.
 #[derive(Clone, Debug)]
@@ -50,8 +48,8 @@ enum Stop {
     Stopping,
     #[error("gave up for now")]
     GivenUp,
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    #[error("the ledger is closed")]
+    Closed,
 }
 
 impl Worker {
@@ -61,7 +59,6 @@ impl Worker {
         row: SinkRow,
         sink: Box<dyn Sink>,
         encoder: Encoder,
-        own_keys: Arc<HashMap<Principal, OwnKey>>,
         settings: Settings,
         over: watch::Receiver<bool>,
     ) -> Self {
@@ -69,7 +66,6 @@ impl Worker {
             shared.ledger.clone(),
             shared.spool.clone(),
             Arc::new(encoder),
-            own_keys,
             row.start,
             (row.position, row.counts),
         );
@@ -80,36 +76,32 @@ impl Worker {
     }
 
     /// Delivers until stopped, or until everything is delivered in a run with an end.
-    pub async fn run(mut self) -> Result<(), LedgerError> {
+    pub async fn run(mut self) {
         match self.work().await {
             Ok(()) | Err(Stop::Stopping) => {}
             Err(Stop::GivenUp) => {
-                warn!(sink = self.name, "what could not be delivered now stays in the spool");
-                return Ok(());
+                warn!(sink = self.name, "what could not be delivered now stays in the spool")
             }
-            Err(Stop::Ledger(error)) => return Err(error),
+            Err(Stop::Closed) => return error!(sink = self.name, "delivery ends: the ledger is closed"),
         }
         // A clean stop commits what the sink can still confirm.
         match tokio::time::timeout(limits::STOP_CONFIRM, self.commit_once()).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 warn!(sink = self.name, %error, "not confirmed before the end, it is delivered again");
-                Ok(())
             }
-            Err(_) => {
-                warn!(sink = self.name, "no confirmation in time, it is delivered again");
-                Ok(())
-            }
+            Err(_) => warn!(sink = self.name, "no confirmation in time, it is delivered again"),
         }
     }
 
     async fn work(&mut self) -> Result<(), Stop> {
-        let mut ticks = tokio::time::interval(limits::COMMIT_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Batch::default();
         let mut due = Instant::now() + limits::COMMIT_INTERVAL;
         loop {
             let unconfirmed = self.filler.counts.delivered - self.committed.1.delivered;
+            if self.shared.stop.is_cancelled() {
+                return Err(Stop::Stopping);
+            }
             let room = self.settings.max_unconfirmed_records.saturating_sub(unconfirmed);
             if room == 0 || Instant::now() >= due || self.sink.wants_commit() {
                 self.commit().await?;
@@ -163,18 +155,20 @@ impl Worker {
                     continue;
                 }
                 Ok(end) if batch.ends.is_empty() => return Ok(end),
-                Ok(end) => match self.sink.deliver(batch).await {
-                    Ok(()) => {
-                        self.recovered().await?;
-                        self.pace(batch.ends.len()).await?;
-                        if permit.is_some() {
-                            *batch = Batch::default();
+                Ok(end) => {
+                    match hand_over(self.sink.as_mut(), batch, permit.is_some(), &shared.stop).await? {
+                        Ok(()) => {
+                            self.recovered().await;
+                            self.pace(batch.ends.len()).await?;
+                            if permit.is_some() {
+                                *batch = Batch::default();
+                            }
+                            return Ok(end);
                         }
-                        return Ok(end);
+                        Err(error) => error,
                     }
-                    Err(error) => error,
-                },
-                Err(FillError::Ledger(error)) => return Err(error.into()),
+                }
+                Err(FillError::Ledger(error)) => trouble(error)?,
                 Err(error @ FillError::Spool { .. }) => SinkError {
                     message: error.to_string(),
                     recovery: Recovery::Pause { hint: "restore the file in the spool folder".into() },
@@ -189,7 +183,7 @@ impl Worker {
         }
     }
 
-    async fn pace(&self, records: usize) -> Result<(), Stop> {
+    async fn pace(&mut self, records: usize) -> Result<(), Stop> {
         let Some(rate) = self.settings.rate else { return Ok(()) };
         let wait = Duration::from_secs_f64(records as f64 / rate as f64);
         self.shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Stop::Stopping)
@@ -199,9 +193,12 @@ impl Worker {
         let mut tries = 0;
         loop {
             match self.commit_once().await {
-                Ok(()) => return self.recovered().await,
+                Ok(()) => {
+                    self.recovered().await;
+                    return Ok(());
+                }
                 Err(CommitError::Sink(error)) => self.suffer(&error, tries).await?,
-                Err(CommitError::Ledger(error)) => return Err(error.into()),
+                Err(CommitError::Ledger(error)) => self.suffer(&trouble(error)?, tries).await?,
             }
             tries += 1;
         }
@@ -226,13 +223,20 @@ impl Worker {
         Ok(self.sink.committed().await?)
     }
 
-    async fn recovered(&mut self) -> Result<(), Stop> {
+    async fn recovered(&mut self) {
         if !self.healthy {
             self.healthy = true;
             info!(sink = self.name, "the sink takes records again");
-            self.shared.ledger.record_sink_state(self.name.clone(), "ok", None, None).await?;
+            self.record_state("ok", None, None).await;
         }
-        Ok(())
+    }
+
+    /// What `status` shows is worth no stop of its own.
+    async fn record_state(&mut self, state: &'static str, message: Option<String>, hint: Option<String>) {
+        let recorded = self.shared.ledger.record_sink_state(self.name.clone(), state, message, hint).await;
+        if let Err(error) = recorded {
+            warn!(sink = self.name, %error, "the state of the sink could not be recorded");
+        }
     }
 
     /// Records the trouble and waits before the next try.
@@ -254,13 +258,41 @@ impl Worker {
             }
         };
         let message = Some(trouble.to_string());
-        self.shared.ledger.record_sink_state(self.name.clone(), state, message, hint).await?;
+        self.record_state(state, message, hint).await;
         if self.settings.once && (state == "paused" || tries >= limits::ONCE_TRIES) {
             return Err(Stop::GivenUp);
         }
         let delay = self.shared.ground.jitter(delay);
         self.shared.stop.run_until_cancelled(tokio::time::sleep(delay)).await.ok_or(Stop::Stopping)
     }
+}
+
+/// Delivers one batch; a big one must be taken in time, since others wait for the memory it holds.
+async fn hand_over(
+    sink: &mut dyn Sink,
+    batch: &Batch,
+    big: bool,
+    stop: &CancellationToken,
+) -> Result<Result<(), SinkError>, Stop> {
+    let delivering = sink.deliver(batch);
+    if !big {
+        return stop.run_until_cancelled(delivering).await.ok_or(Stop::Stopping);
+    }
+    let timed = tokio::time::timeout(limits::BIG_HOLD, delivering);
+    let taken = stop.run_until_cancelled(timed).await.ok_or(Stop::Stopping)?;
+    Ok(taken.unwrap_or_else(|_| {
+        let message = "a big record was not taken in time".to_owned();
+        Err(SinkError { message, recovery: Recovery::Retry { after: None } })
+    }))
+}
+
+/// A ledger that cannot be used for now is met as a sink that cannot.
+fn trouble(error: LedgerError) -> Result<SinkError, Stop> {
+    if matches!(error, LedgerError::Closed) {
+        return Err(Stop::Closed);
+    }
+    let hint = "make room where data_dir lies, and check that it can be written".to_owned();
+    Ok(SinkError { message: error.to_string(), recovery: Recovery::Pause { hint } })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -38,6 +38,8 @@ pub struct NewFile {
     pub sequence: u64,
     /// RFC 3339.
     pub fetched_at: String,
+    /// The recognisable part of the key.
+    pub fetched_with: Option<String>,
     /// Length as stored.
     pub bytes: u64,
     /// Hash as stored.
@@ -61,6 +63,8 @@ pub struct FileFacts {
     pub file_id: String,
     /// RFC 3339.
     pub fetched_at: String,
+    /// The recognisable part of the key.
+    pub fetched_with: Option<String>,
     /// Verbatim.
     pub end_time: String,
     /// Hash as stored.
@@ -139,6 +143,7 @@ fn facts(row: &Row<'_>) -> rusqlite::Result<FileFacts> {
         bytes: row.get(6)?,
         records: row.get(7)?,
         repeats: row.get(8)?,
+        fetched_with: row.get(9)?,
     })
 }
 
@@ -223,6 +228,16 @@ impl Ledger {
         .await
     }
 
+    /// When the next pending file of a stream may be tried, seconds since 1970.
+    pub async fn next_attempt(&self, stream: StreamId) -> Result<Option<i64>, LedgerError> {
+        self.call(move |connection| {
+            connection
+                .prepare_cached("SELECT min(next_attempt) FROM file WHERE stream = ?1 AND state = 'pending'")?
+                .query_row([stream.0], |row| row.get(0))
+        })
+        .await
+    }
+
     /// Puts a failed fetch off until `next_attempt`.
     pub async fn put_off(&self, row: i64, next_attempt: i64, error: String) -> Result<(), LedgerError> {
         self.call(move |connection| {
@@ -269,6 +284,7 @@ impl Ledger {
                     .prepare_cached(
                         "UPDATE file SET state = 'spooled', sequence = ?2, fetched_at = ?3, bytes = ?4,
                          sha256 = ?5, records = ?6, malformed = ?7, repeats = ?8, records_before = ?9,
+                         fetched_with = ?10,
                          last_error = NULL WHERE id = ?1 AND state = 'pending' RETURNING stream",
                     )?
                     .query_row(
@@ -281,7 +297,8 @@ impl Ledger {
                             file.records,
                             file.malformed,
                             file.repeats,
-                            before
+                            before,
+                            file.fetched_with
                         ],
                         |row| row.get(0),
                     )?;
@@ -323,8 +340,8 @@ impl Ledger {
         self.call(move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT sequence, stream, file_id, fetched_at, end_time, sha256, bytes, records, repeats
-                     FROM file WHERE sequence = ?1",
+                    "SELECT sequence, stream, file_id, fetched_at, end_time, sha256, bytes, records, repeats,
+                     fetched_with FROM file WHERE sequence = ?1",
                 )?
                 .query_row([sequence], facts)
                 .optional()
@@ -334,20 +351,21 @@ impl Ledger {
 
     /// Marks files as removed that every sink is past and that were fetched before `fetched_before`.
     ///
-    /// Answers their sequence numbers; the caller unlinks them afterwards.
+    /// Answers their sequence numbers and sizes; the caller unlinks them afterwards.
     pub async fn remove_files(
         &self,
         below: u64,
         fetched_before: String,
         limit: usize,
-    ) -> Result<Vec<u64>, LedgerError> {
+    ) -> Result<Vec<(u64, u64)>, LedgerError> {
         self.call(move |connection| {
             let mut statement = connection.prepare_cached(
                 "UPDATE file SET removed = 1 WHERE id IN (
                      SELECT id FROM file WHERE state = 'spooled' AND removed = 0 AND sequence < ?1
-                     AND fetched_at < ?2 ORDER BY sequence LIMIT ?3) RETURNING sequence",
+                     AND fetched_at < ?2 ORDER BY sequence LIMIT ?3) RETURNING sequence, bytes",
             )?;
-            statement.query_map(params![below, fetched_before, limit], |row| row.get(0))?.collect()
+            let rows = params![below, fetched_before, limit];
+            statement.query_map(rows, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
         .await
     }

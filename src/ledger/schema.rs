@@ -50,6 +50,7 @@ CREATE TABLE file (
     last_error TEXT,
     sequence INTEGER UNIQUE,
     fetched_at TEXT,
+    fetched_with TEXT,                   -- the key, as upstream shows it
     bytes INTEGER,
     records INTEGER,
     malformed INTEGER,

@@ -68,8 +68,10 @@ pub struct SinkRow {
 
 const SELECT: &str = "SELECT name, type, guarantee, start, sink.sequence, record, memory, delivered,
     repeats, deselected, dead_letters, state, last_error, hint,
-    coalesce((SELECT sum(records) FROM file WHERE sequence >= sink.sequence), 0) - record,
-    (SELECT count(*) FROM file WHERE sequence >= sink.sequence),
+    coalesce((SELECT tail.records_before + tail.records - file.records_before - record FROM file,
+        (SELECT records_before, records FROM file WHERE sequence IS NOT NULL
+         ORDER BY sequence DESC LIMIT 1) AS tail WHERE sequence = sink.sequence), 0),
+    max(coalesce((SELECT max(sequence) FROM file), 0) + 1 - sink.sequence, 0),
     (SELECT fetched_at FROM file WHERE sequence = sink.sequence)
     FROM sink";
 

@@ -30,12 +30,16 @@ impl RateLimit {
         Self { per_minute: per_minute.max(1) as usize, place, state }
     }
 
-    /// Waits for the turn.
-    pub async fn turn(&self) {
+    /// Waits for the turn; `false`, at once, while the other side asked for a longer wait than `patience`.
+    pub async fn turn(&self, patience: Duration) -> bool {
         let _place = self.place.lock().await;
         while let Err(ready) = self.take() {
+            if self.state().paused_until.is_some_and(|until| until > Instant::now() + patience) {
+                return false;
+            }
             sleep_until(ready).await;
         }
+        true
     }
 
     /// Takes a request out of the budget, or tells when to ask again.
@@ -73,7 +77,7 @@ mod tests {
         let began = Instant::now();
         let mut turns = Vec::new();
         for _ in 0..17 {
-            limit.turn().await;
+            assert!(limit.turn(WINDOW).await);
             turns.push(began.elapsed());
         }
         assert!(turns.windows(6).all(|six| six[5].checked_sub(six[0]).unwrap() >= WINDOW), "{turns:?}");
@@ -86,7 +90,8 @@ mod tests {
         let began = Instant::now();
         limit.pause(Duration::from_secs(7));
         limit.pause(Duration::from_secs(3));
-        limit.turn().await;
+        assert!(!limit.turn(Duration::from_secs(6)).await, "not worth waiting for");
+        assert!(limit.turn(Duration::from_secs(7)).await);
         assert_eq!(began.elapsed(), Duration::from_secs(7));
     }
 }

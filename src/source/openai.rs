@@ -4,12 +4,14 @@
 //! the ledger, never decides what a failure means for a stream; it names the failure and the next step.
 
 mod client;
+mod config;
 mod download;
 mod error;
 mod key;
 mod page;
 
 pub use client::{Client, Create};
+pub use config::ComplianceConfig;
 pub use download::{Expected, Stored};
 pub use error::{ApiError, ErrorKind};
 pub use key::{Key, KeySource};

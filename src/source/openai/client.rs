@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::disk::DiskFile;
 use crate::limits;
 use crate::net::{Request, Response, Transport, is_inside, is_loopback, shown};
+use crate::record::OwnKey;
 use crate::words::{Principal, PrincipalKind};
 
 /// The API of one principal.
@@ -46,6 +47,11 @@ impl Client {
         };
         let logs = below(base, &["compliance", kind, &principal.id, "logs"]);
         Self { transport, clock, key, logs }
+    }
+
+    /// The recognisable part of the key in use: upstream's records show it when the request was ours.
+    pub fn own_key(&self) -> Option<OwnKey> {
+        self.key.own()
     }
 
     /// One page of at most `limit` files after, and before, a moment; both as text, sent verbatim.
@@ -166,7 +172,10 @@ impl Client {
     async fn ask(&self, what: &str, url: &Url) -> Result<Response, ApiError> {
         loop {
             self.key.secret()?;
-            self.key.rate.turn().await;
+            if !self.key.rate.turn(self.key.patience).await {
+                let message = format!("{what}: the provider asked for a long pause of this key");
+                return Err(ApiError::new(ErrorKind::Limited, message));
+            }
             let secret = self.key.secret()?;
             let request = Request { url: url.clone(), authorization: Some(authorization(&secret)?) };
             let response = self.transport.get(request).await.map_err(|error| {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{ApiError, ErrorKind};
 use crate::limits;
 use crate::net::RateLimit;
+use crate::record::OwnKey;
 
 /// Where a key comes from; an error says where it was looked for and what to do.
 pub type KeySource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
@@ -18,6 +19,8 @@ pub type KeySource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>
 pub struct Key {
     /// Its budget.
     pub rate: RateLimit,
+    /// A longer wait that the provider asks for is not waited for.
+    pub(super) patience: Duration,
     source: KeySource,
     state: Mutex<State>,
 }
@@ -37,8 +40,8 @@ impl std::fmt::Debug for Key {
 
 impl Key {
     /// A key that is read when it is first needed.
-    pub fn new(source: KeySource, requests_per_minute: u32) -> Self {
-        Self { rate: RateLimit::new(requests_per_minute), source, state: Mutex::default() }
+    pub fn new(source: KeySource, requests_per_minute: u32, patience: Duration) -> Self {
+        Self { rate: RateLimit::new(requests_per_minute), patience, source, state: Mutex::default() }
     }
 
     /// The key to send; an error while a refused one has not changed and is not due to be tried again.
@@ -54,6 +57,11 @@ impl Key {
             *state = State { secret: Some(secret), ..State::default() };
         }
         state.secret.clone().ok_or_else(|| ApiError::new(ErrorKind::Refused, "there is no API key"))
+    }
+
+    /// The recognisable part of the key in use.
+    pub(super) fn own(&self) -> Option<OwnKey> {
+        self.state().secret.as_ref().and_then(|secret| OwnKey::of(secret.expose_secret()))
     }
 
     /// The provider refused it: `true` when another one is there now and may be tried at once.
@@ -104,7 +112,7 @@ mod tests {
         let text = Arc::new(Mutex::new("old".to_owned()));
         let read = text.clone();
         let source: KeySource = Arc::new(move || Ok(read.lock().unwrap().clone().into()));
-        let key = Key::new(source, 1);
+        let key = Key::new(source, 1, limits::RETRY_AFTER_MAX);
         let first = key.secret().unwrap();
         assert!(!key.refused(&first));
         assert_eq!(key.secret().unwrap_err().kind, ErrorKind::Refused);

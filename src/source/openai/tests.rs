@@ -16,6 +16,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::digest::sha256;
 use crate::disk::DiskFile;
+use crate::limits;
 use crate::net::{NetError, Request, Response, Transport};
 use crate::words::{Principal, PrincipalKind};
 
@@ -67,7 +68,8 @@ fn redirect(status: u16, to: &str) -> Answer {
 
 fn with_base(base: &str, answers: impl IntoIterator<Item = Answer>) -> (Arc<Script>, Client) {
     let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), ..Script::default() });
-    let key = Arc::new(Key::new(Arc::new(|| Ok("sk-admin-secret".to_owned().into())), 50));
+    let key =
+        Arc::new(Key::new(Arc::new(|| Ok("sk-admin-secret".to_owned().into())), 50, limits::RETRY_AFTER_MAX));
     let clock = Arc::new(ManualClock::new("2026-11-24T12:00:00Z".parse().unwrap()));
     let base: Url = base.parse().unwrap();
     let principal = Principal { kind: PrincipalKind::Workspace, id: "w/1".into() };

@@ -1,0 +1,173 @@
+//! One custodex at work: builds the parts, runs them, ends them in order.
+//!
+//! Order of the end: listers and fetchers, then the finisher, then the sinks' workers, which commit what
+//! is still confirmed, then the ledger's thread. A crash instead of that order loses nothing. Holds the
+//! data folder from start to end.
+
+mod build;
+pub mod control;
+pub mod folder;
+mod notify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::collect::{Finisher, Progress, RETENTION, Shared, Signal};
+use crate::config::Config;
+use crate::deliver::Cleaner;
+use crate::ground::Ground;
+use crate::ledger::{Ledger, LedgerError, LedgerThread};
+use crate::limits;
+use crate::net::Transport;
+use crate::spool::Spool;
+use crate::status::Status;
+use build::{SinkParts, SourceParts};
+use control::Server;
+use folder::{Folder, FolderError};
+
+/// Why custodex cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be had.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The spool or the control socket cannot be used.
+    #[error("the data folder cannot be used: {0}")]
+    Disk(#[from] std::io::Error),
+}
+
+/// For ever, or to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunMode {
+    /// Poll until stopped.
+    Forever,
+    /// Collect and deliver all there is.
+    Once {
+        /// List the whole retention window.
+        sweep: bool,
+    },
+}
+
+/// A daemon that is ready to run.
+pub struct Daemon {
+    shared: Shared,
+    thread: LedgerThread,
+    sources: Vec<SourceParts>,
+    sinks: Vec<SinkParts>,
+    keep: Duration,
+    server: Server,
+    _folder: Folder,
+}
+
+impl Daemon {
+    /// Takes the data folder, mends what a crash left, and builds every part.
+    pub async fn open(
+        config: &Config,
+        ground: Ground,
+        transport: Arc<dyn Transport>,
+        mode: RunMode,
+    ) -> Result<Self, StartError> {
+        let folder = Folder::hold(ground.disk.as_ref(), &config.data_dir)?;
+        let (ledger, thread) = Ledger::open(&folder.ledger())?;
+        let spool = Spool::open(ground.disk.clone(), &folder.spool())?;
+        let collected = ledger.collected().await?;
+        recover(&ledger, &spool, ground.now(), collected.next_sequence).await?;
+        let progress = Progress::default();
+        Progress::add(&progress.spool_bytes, collected.spool_bytes);
+        let shared = Shared {
+            ground,
+            ledger,
+            spool,
+            cutting: Arc::new(Semaphore::new(1)),
+            big: Arc::new(Semaphore::new(1)),
+            stop: CancellationToken::new(),
+            progress: Arc::new(progress),
+            spool_max_bytes: config.spool.max_bytes,
+            room: Arc::new(Notify::new()),
+            next_sequence: Arc::new(watch::Sender::new(collected.next_sequence)),
+        };
+        let sources = build::sources(&shared, config, &transport, mode).await?;
+        let sinks = build::sinks(&shared, config, mode).await?;
+        let server = Server::bind(&folder.socket())?;
+        Ok(Self { shared, thread, sources, sinks, keep: config.spool.keep, server, _folder: folder })
+    }
+
+    /// Ends the run cleanly when cancelled.
+    pub fn stop(&self) -> CancellationToken {
+        self.shared.stop.clone()
+    }
+
+    /// What was done since the start.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.shared.progress.clone()
+    }
+
+    /// Runs to the end; answers how things stand then.
+    pub async fn run(self) -> Result<Status, LedgerError> {
+        let Self { shared, thread, sources, sinks, keep, server, _folder } = self;
+        info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), sinks = sinks.len(), "started");
+        let signals: Vec<Arc<Signal>> = sources.iter().map(|source| source.signal.clone()).collect();
+        let (finisher, finished) = Finisher::new(shared.clone());
+        let mut collecting = JoinSet::new();
+        for source in sources {
+            source.spawn(&shared, &finished, &mut collecting);
+        }
+        drop(finished);
+        let finishing = tokio::spawn(finisher.run());
+        let (over, collected_all) = watch::channel(false);
+        let mut delivering = JoinSet::new();
+        for sink in sinks {
+            delivering.spawn(sink.worker(&shared, collected_all.clone()).run());
+        }
+        let mut aside = JoinSet::new();
+        aside.spawn(Cleaner::new(shared.clone(), keep).run());
+        aside.spawn(server.run(shared.ledger.clone(), shared.stop.clone(), move || {
+            signals.iter().for_each(|signal| signal.work.notify_one());
+        }));
+        let parts = shared.clone();
+        aside.spawn(async move {
+            notify::keep(&parts.ledger, parts.ground.clock.as_ref(), &parts.stop).await;
+        });
+        notify::tell(NotifyState::Ready);
+        join_all(collecting).await;
+        notify::tell(NotifyState::Stopping);
+        if let Err(panic) = finishing.await {
+            error!(%panic, "keeping fetched files failed");
+        }
+        over.send_replace(true);
+        join_all(delivering).await;
+        shared.stop.cancel();
+        join_all(aside).await;
+        Cleaner::new(shared.clone(), keep).clean().await?;
+        let status = Status::read(&shared.ledger, shared.ground.clock.now()).await;
+        drop(shared);
+        thread.join();
+        info!("stopped");
+        status
+    }
+}
+
+/// Removes what no transaction made real, and lets every pending file be tried at once.
+async fn recover(ledger: &Ledger, spool: &Spool, now: i64, next: u64) -> Result<(), StartError> {
+    let since = now - RETENTION - limits::REPEAT_WINDOW;
+    let ids_from = ledger.oldest_sequence_since(since).await?.unwrap_or(next);
+    spool.recover(&ledger.kept().await?, ids_from, next)?;
+    Ok(ledger.forgive_pending().await?)
+}
+
+async fn join_all(mut tasks: JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(panic) = ended {
+            error!(%panic, "a task failed");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! From configuration to parts: streams with their clients, sinks with their positions.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::RunMode;
+use crate::collect::{Fetcher, Finished, Lister, Mode, RETENTION, Shared, Signal, Stream};
+use crate::config::{Config, Source};
+use crate::deliver::{Settings, Worker};
+use crate::format::Encoder;
+use crate::ledger::{LedgerError, SinkRow};
+use crate::limits;
+use crate::net::Transport;
+use crate::sink::Sink;
+use crate::source::openai::{Client, Key};
+
+/// One source, ready to collect.
+pub(super) struct SourceParts {
+    pub(super) signal: Arc<Signal>,
+    streams: Vec<Stream>,
+    mode: Mode,
+}
+
+/// One sink, ready to deliver.
+pub(super) struct SinkParts {
+    row: SinkRow,
+    sink: Box<dyn Sink>,
+    encoder: Encoder,
+    settings: Settings,
+}
+
+impl SourceParts {
+    /// Starts its listers and its fetcher.
+    pub(super) fn spawn(self, shared: &Shared, finished: &mpsc::Sender<Finished>, tasks: &mut JoinSet<()>) {
+        let Self { signal, streams, mode } = self;
+        signal.expect(streams.iter().map(|stream| stream.id));
+        for stream in &streams {
+            tasks.spawn(Lister::new(shared.clone(), stream.clone(), signal.clone()).run(mode));
+        }
+        let fetcher =
+            Fetcher::new(shared.clone(), streams, limits::FETCHES_IN_FLIGHT, signal, finished.clone());
+        tasks.spawn(fetcher.run(mode));
+    }
+}
+
+impl SinkParts {
+    /// Its worker.
+    pub(super) fn worker(self, shared: &Shared, over: watch::Receiver<bool>) -> Worker {
+        Worker::new(shared.clone(), self.row, self.sink, self.encoder, self.settings, over)
+    }
+}
+
+/// Every source, its streams enabled in the ledger and no others.
+pub(super) async fn sources(
+    shared: &Shared,
+    config: &Config,
+    transport: &Arc<dyn Transport>,
+    mode: RunMode,
+) -> Result<Vec<SourceParts>, LedgerError> {
+    shared.ledger.disable_streams().await?;
+    let mut sources = Vec::new();
+    for source in &config.sources {
+        let client = Arc::new(client(shared, source, transport, mode));
+        let mut streams = Vec::new();
+        for event_type in &source.config.event_types {
+            streams.push(stream(shared, source, event_type, &client).await?);
+        }
+        let mode = match mode {
+            RunMode::Forever => Mode::Forever { poll_interval: source.config.poll_interval },
+            RunMode::Once { sweep } => Mode::Once { sweep },
+        };
+        sources.push(SourceParts { signal: Arc::default(), streams, mode });
+    }
+    Ok(sources)
+}
+
+/// The API as one source sees it.
+fn client(shared: &Shared, source: &Source, transport: &Arc<dyn Transport>, mode: RunMode) -> Client {
+    let config = &source.config;
+    let patience = match mode {
+        RunMode::Forever => limits::RETRY_AFTER_MAX,
+        RunMode::Once { .. } => limits::ONCE_PATIENCE,
+    };
+    let secret = config.api_key.clone();
+    let read = Arc::new(move || secret.read().map_err(|error| error.to_string()));
+    let key = Arc::new(Key::new(read, config.requests_per_minute, patience));
+    Client::new(transport.clone(), shared.ground.clock.clone(), key, &config.base_url, &config.principal)
+}
+
+async fn stream(
+    shared: &Shared,
+    source: &Source,
+    event_type: &str,
+    client: &Arc<Client>,
+) -> Result<Stream, LedgerError> {
+    let config = &source.config;
+    let back = i64::try_from(config.start_from.as_secs()).unwrap_or(RETENTION).min(RETENTION);
+    let started_at = shared.ground.now() - back;
+    let principal = config.principal.clone();
+    let ledger = &shared.ledger;
+    let id = ledger.enable_stream(source.name.clone(), principal, event_type.to_owned(), started_at).await?;
+    let overlap = i64::try_from(config.overlap_of(event_type).as_secs()).unwrap_or(RETENTION);
+    Ok(Stream { id, event_type: event_type.to_owned(), overlap, client: client.clone() })
+}
+
+/// Every sink, enabled in the ledger and no others.
+pub(super) async fn sinks(
+    shared: &Shared,
+    config: &Config,
+    mode: RunMode,
+) -> Result<Vec<SinkParts>, LedgerError> {
+    shared.ledger.disable_sinks().await?;
+    let mut sinks = Vec::new();
+    for entry in &config.sinks {
+        let guarantee = entry.config.guarantee().as_str();
+        let row = shared.ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start).await?;
+        let encoder = Encoder::new(entry.options);
+        let sink = entry.config.open(shared.ground.clone(), row.memory.clone(), encoder.fingerprint());
+        let settings = Settings {
+            max_unconfirmed_records: entry.max_unconfirmed_records,
+            rate: entry.rate,
+            once: matches!(mode, RunMode::Once { .. }),
+        };
+        sinks.push(SinkParts { row, sink, encoder, settings });
+    }
+    Ok(sinks)
+}

@@ -1,0 +1,263 @@
+//! How custodex fares, as `status` shows it: made from the ledger alone, running or not.
+//!
+//! Owns the status JSON, whose names are fixed, and the rules for what needs attention. Never changes
+//! anything.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::collect::RETENTION;
+use crate::ledger::{Ledger, LedgerError, SinkRow, StreamRow, StreamState, Viewer};
+
+/// Headroom below this needs attention, seconds: a cursor more than 25 days old.
+const LITTLE_HEADROOM: i64 = 5 * 86_400;
+
+/// The status.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: &'static str,
+    /// RFC 3339.
+    pub now: String,
+    /// Nothing needs an operator.
+    pub healthy: bool,
+    /// A daemon answers on the control socket.
+    pub running: bool,
+    /// The least of all streams; none without streams.
+    pub headroom: Option<Headroom>,
+    /// What needs attention, for people.
+    pub attention: Vec<String>,
+    /// The spool.
+    pub spool: SpoolStatus,
+    /// Every enabled stream.
+    pub streams: Vec<StreamStatus>,
+    /// Every enabled sink.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// Time left before something is lost for good.
+#[derive(Clone, Debug, Serialize)]
+pub struct Headroom {
+    /// Seconds.
+    pub seconds: i64,
+    /// `principal/event type`.
+    pub stream: String,
+}
+
+/// What the spool holds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SpoolStatus {
+    /// Bytes of the log files in it.
+    pub bytes: u64,
+    /// Records ever collected.
+    pub records_collected: u64,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamStatus {
+    /// The source that covers it.
+    pub source: String,
+    /// Whose.
+    pub principal: String,
+    /// What.
+    pub event_type: String,
+    /// `ok`, `waiting`, `denied`, `unsupported` or `failing`.
+    pub state: &'static str,
+    /// `last_end_time`, verbatim.
+    pub cursor: Option<String>,
+    /// RFC 3339.
+    pub last_listed_at: Option<String>,
+    /// What went wrong last, while it does.
+    pub last_error: Option<String>,
+    /// The next step.
+    pub hint: Option<String>,
+    /// Files in the spool or once in it.
+    pub files_collected: i64,
+    /// Files listed and not collected yet.
+    pub files_pending: i64,
+    /// Records of the collected files.
+    pub records_collected: i64,
+    /// Files listed and gone.
+    pub holes: i64,
+    /// Of these, not acknowledged.
+    pub holes_unacknowledged: i64,
+    /// Ties that paging could not resolve, listings missed for over 30 days.
+    pub gaps: i64,
+    /// See [`Headroom`].
+    pub headroom_seconds: i64,
+    /// The latest a file appeared behind newer ones.
+    pub lateness_max_seconds: i64,
+}
+
+/// One sink.
+#[derive(Clone, Debug, Serialize)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `durable`, `accepted` or `sent`.
+    pub guarantee: String,
+    /// `ok`, `retrying` or `paused`.
+    pub state: String,
+    /// What went wrong last, while it does.
+    pub last_error: Option<String>,
+    /// The next step.
+    pub hint: Option<String>,
+    /// Records confirmed.
+    pub records_delivered: u64,
+    /// Records of the spool still to come.
+    pub records_pending: u64,
+    /// Files with such records.
+    pub files_pending: u64,
+    /// Records left out because the sink has a copy.
+    pub repeats_suppressed: u64,
+    /// Records left out by choice.
+    pub deselected: u64,
+    /// Records this sink can never take.
+    pub dead_letters: u64,
+    /// When the oldest file still to come was fetched.
+    pub oldest_pending: Option<String>,
+}
+
+impl Status {
+    /// From a ledger that nobody need hold.
+    pub fn view(viewer: &Viewer, now: Timestamp, running: bool) -> Result<Self, LedgerError> {
+        let collected = viewer.collected()?;
+        let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
+        Ok(Self::of(&viewer.streams()?, viewer.sinks()?, spool, now, running))
+    }
+
+    /// From the ledger of this process.
+    pub async fn read(ledger: &Ledger, now: Timestamp) -> Result<Self, LedgerError> {
+        let collected = ledger.collected().await?;
+        let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
+        Ok(Self::of(&ledger.streams().await?, ledger.sinks().await?, spool, now, true))
+    }
+
+    fn of(
+        streams: &[StreamRow],
+        sinks: Vec<SinkRow>,
+        spool: SpoolStatus,
+        now: Timestamp,
+        running: bool,
+    ) -> Self {
+        let second = now.as_second();
+        let known = streams.iter().filter(|row| row.state != StreamState::Unsupported);
+        let least = known.min_by_key(|row| headroom(row, second));
+        let headroom = least.map(|row| Headroom {
+            seconds: headroom(row, second),
+            stream: format!("{}/{}", row.principal, row.event_type),
+        });
+        let streams: Vec<_> = streams.iter().map(|row| stream(row, second)).collect();
+        let sinks: Vec<_> = sinks.into_iter().map(sink).collect();
+        let mut attention: Vec<String> = streams.iter().flat_map(stream_attention).collect();
+        attention.extend(sinks.iter().filter_map(sink_attention));
+        if let Some(least) = headroom.as_ref().filter(|least| least.seconds < LITTLE_HEADROOM) {
+            let left = crate::units::spoken(least.seconds);
+            attention.push(format!("{}: {left} left before the provider drops files", least.stream));
+        }
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            now: now.to_string(),
+            healthy: attention.is_empty(),
+            running,
+            headroom,
+            attention,
+            spool,
+            streams,
+            sinks,
+        }
+    }
+
+    /// What a run with an end leaves undone, beside what needs attention at any time.
+    pub fn unfinished(&self) -> Vec<String> {
+        let files: i64 = self.streams.iter().map(|stream| stream.files_pending).sum();
+        let mut left: Vec<String> = self.attention.clone();
+        if files > 0 {
+            left.push(format!("{files} log files are listed and not collected yet"));
+        }
+        for stream in self.streams.iter().filter(|stream| stream.state == StreamState::Failing.as_str()) {
+            let error = stream.last_error.as_deref().unwrap_or("listing failed");
+            left.push(with_hint(&format!("{}: {error}", stream.event_type), stream.hint.as_deref()));
+        }
+        for sink in self.sinks.iter().filter(|sink| sink.records_pending > 0 && sink.state != "paused") {
+            let error = sink.last_error.as_deref().unwrap_or("not delivered yet");
+            left.push(format!("sink {}: {} records wait: {error}", sink.name, sink.records_pending));
+        }
+        left
+    }
+}
+
+/// Seconds until something not yet collected is dropped by the provider.
+fn headroom(row: &StreamRow, now: i64) -> i64 {
+    let covered = row.covered_until.unwrap_or(row.started_at);
+    row.oldest_pending.map_or(covered, |oldest| oldest.min(covered)) + RETENTION - now
+}
+
+fn stream(row: &StreamRow, now: i64) -> StreamStatus {
+    let listed = row.listed_at.and_then(|at| Timestamp::from_second(at).ok());
+    StreamStatus {
+        source: row.source.clone(),
+        principal: row.principal.id.clone(),
+        event_type: row.event_type.clone(),
+        state: row.state.as_str(),
+        cursor: row.cursor.clone(),
+        last_listed_at: listed.map(|at| at.to_string()),
+        last_error: row.last_error.clone(),
+        hint: row.hint.clone(),
+        files_collected: row.files_collected,
+        files_pending: row.files_pending,
+        records_collected: row.records_collected,
+        holes: row.holes,
+        holes_unacknowledged: row.holes_open,
+        gaps: row.gaps,
+        headroom_seconds: headroom(row, now),
+        lateness_max_seconds: row.lateness_max,
+    }
+}
+
+fn sink(row: SinkRow) -> SinkStatus {
+    SinkStatus {
+        name: row.name,
+        kind: row.kind,
+        guarantee: row.guarantee,
+        state: row.state,
+        last_error: row.last_error,
+        hint: row.hint,
+        records_delivered: row.counts.delivered,
+        records_pending: row.records_pending,
+        files_pending: row.files_pending,
+        repeats_suppressed: row.counts.repeats,
+        deselected: row.counts.deselected,
+        dead_letters: row.counts.dead_letters,
+        oldest_pending: row.oldest_pending,
+    }
+}
+
+fn stream_attention(stream: &StreamStatus) -> Vec<String> {
+    let mut found = Vec::new();
+    let refused = [StreamState::Waiting, StreamState::Denied].map(StreamState::as_str);
+    if refused.contains(&stream.state) {
+        let error = stream.last_error.as_deref().unwrap_or("refused");
+        found.push(with_hint(&format!("{}: {error}", stream.event_type), stream.hint.as_deref()));
+    }
+    if stream.holes_unacknowledged > 0 {
+        found.push(format!(
+            "{}: {} holes: see `custodex holes`",
+            stream.event_type, stream.holes_unacknowledged
+        ));
+    }
+    found
+}
+
+fn sink_attention(sink: &SinkStatus) -> Option<String> {
+    let error = sink.last_error.as_deref().unwrap_or("paused");
+    (sink.state == "paused").then(|| with_hint(&format!("sink {}: {error}", sink.name), sink.hint.as_deref()))
+}
+
+fn with_hint(text: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| text.to_owned(), |hint| format!("{text}\n  hint: {hint}"))
+}
