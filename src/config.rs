@@ -1,52 +1,190 @@
-//! stub
-use crate::{format, ledger::SinkStart, sink::SinkConfig, source::openai::ComplianceConfig};
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+//! The configuration: one TOML file, read and checked as a whole.
+//!
+//! Owns what the file may say at the top level and around sources and sinks; the keys of each source and
+//! sink belong to its own folder. What is wrong is reported with file, line, caret and the next step, as
+//! many independent faults at once as there are, and no report shows a secret. Relative paths are
+//! relative to the working directory. Never imported by a layer below, never writes.
+
+mod check;
+mod error;
+mod explain;
+mod mask;
+mod read;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
+use std::time::Duration;
+
+use toml::de::DeTable;
 use url::Url;
+
+pub use error::ConfigError;
+
+use crate::format;
+use crate::ledger::SinkStart;
+use crate::net::shown;
+use crate::secret::{Environment, read_text, why};
+use crate::sink::{SinkConfig, SinkType, TYPES};
+use crate::source::openai::ComplianceConfig;
+use error::Problem;
+
+/// No configuration is larger than this.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// All the file says, defaults filled in.
+#[derive(Debug)]
 pub struct Config {
+    /// The file.
     pub path: PathBuf,
+    /// Where everything of the daemon's own lies.
     pub data_dir: PathBuf,
+    /// This forwarder's name in archives and manifests.
     pub instance: String,
+    /// `[spool]`.
     pub spool: SpoolConfig,
+    /// `[network]`.
     pub network: NetworkConfig,
+    /// `[sources.NAME]`, in the order of the file; at least one.
     pub sources: Vec<Source>,
+    /// `[sinks.NAME]`, in the order of the file; at least one.
     pub sinks: Vec<SinkEntry>,
 }
+
+/// How much of the spool is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpoolConfig {
+    /// For how long a file stays at least after it was fetched.
     pub keep: Duration,
+    /// How much at most.
     pub max_bytes: u64,
 }
+
+/// How the network is reached.
+#[derive(Clone, Default)]
 pub struct NetworkConfig {
+    /// Proxy; may hold credentials.
     pub proxy: Option<Url>,
+    /// Certificates to trust beside those of the system.
     pub ca_file: Option<PathBuf>,
 }
-pub struct Source {
-    pub name: String,
-    pub config: ComplianceConfig,
-}
-pub struct SinkEntry {
-    pub name: String,
-    pub kind: &'static str,
-    pub start: SinkStart,
-    pub max_unconfirmed_records: u64,
-    pub rate: Option<u64>,
-    pub options: format::Options,
-    pub config: Box<dyn SinkConfig>,
-}
-#[derive(Debug, thiserror::Error)]
-#[error("stub")]
-pub struct ConfigError;
-pub enum Secrets {
-    Checked,
-    Unread,
-}
-impl Config {
-    pub fn load(_: &Path, _: Secrets, _: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        Err(ConfigError)
+
+impl fmt::Debug for NetworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkConfig")
+            .field("proxy", &self.proxy.as_ref().map(shown))
+            .field("ca_file", &self.ca_file)
+            .finish()
     }
 }
-pub fn default_path(_: &dyn Fn(&str) -> Option<String>) -> PathBuf {
-    PathBuf::new()
+
+/// One source.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// NAME.
+    pub name: String,
+    /// Its own keys.
+    pub config: ComplianceConfig,
 }
+
+/// One sink.
+#[derive(Debug)]
+pub struct SinkEntry {
+    /// NAME.
+    pub name: String,
+    /// What `type` says.
+    pub kind: &'static str,
+    /// Where it begins when it is new.
+    pub start: SinkStart,
+    /// How many records may be on their way, never 0.
+    pub max_unconfirmed_records: u64,
+    /// Records a second at most, never 0.
+    pub rate: Option<u64>,
+    /// How records are encoded for it.
+    pub options: format::Options,
+    /// Its own keys.
+    pub config: Box<dyn SinkConfig>,
+}
+
+/// Whether to look at what the file refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Every secret and certificate file must be readable now: for the daemon and for `check`.
+    Checked,
+    /// They are left alone: for commands that send nothing, perhaps as another user.
+    Unread,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path, secrets: Secrets, env: Environment<'_>) -> Result<Self, ConfigError> {
+        let text = read_text(path, MOST_BYTES).map_err(|error| {
+            let what = format!("the configuration file {}", why(&error));
+            // Up to the first byte that is no UTF-8, the text shows where it stands.
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<FromUtf8Error>());
+            let text = inner.map(|inner| String::from_utf8_lossy(inner.as_bytes())).unwrap_or_default();
+            let span = inner.map(|inner| inner.utf8_error().valid_up_to()).map(|at| at..at + 3);
+            ConfigError::new(&text, path, vec![Problem::new(span, what, next_step(&error))])
+        })?;
+        let text = text.ok_or_else(|| {
+            let hint = "name the configuration file with --config or CUSTODEX_CONFIG";
+            let what = "this file is too large to be a configuration";
+            ConfigError::new("", path, vec![Problem::new(None, what, hint)])
+        })?;
+        Self::parse(&text, path, secrets, env)
+    }
+
+    /// Checks the text of a file; `path` is what errors call it.
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        secrets: Secrets,
+        env: Environment<'_>,
+    ) -> Result<Self, ConfigError> {
+        Self::parse_with(TYPES, text, path, secrets, env)
+    }
+
+    fn parse_with(
+        types: &[SinkType],
+        text: &str,
+        path: &Path,
+        secrets: Secrets,
+        env: Environment<'_>,
+    ) -> Result<Self, ConfigError> {
+        let root = DeTable::parse(text)
+            .map_err(|error| ConfigError::new(text, path, vec![explain::syntax(text, &error)]))?
+            .into_inner();
+        let mut problems = Vec::new();
+        let config = read::document(root.clone(), path, types, &mut problems);
+        check::streams(&config, &root, &mut problems);
+        if secrets == Secrets::Checked {
+            check::files(&config, &root, env, &mut problems);
+        }
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(text, path, problems)) }
+    }
+}
+
+/// The file to read when no argument names one.
+pub fn default_path(env: Environment<'_>) -> PathBuf {
+    match env("CUSTODEX_CONFIG") {
+        Some(path) if !path.is_empty() => path.into(),
+        _ => "/etc/custodex/config.toml".into(),
+    }
+}
+
+fn next_step(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "write it, beginning with config.example.toml, or name another with --config"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "let the user that runs this command read it, or run it as its owner"
+        }
+        io::ErrorKind::InvalidData => "save it as UTF-8",
+        _ => "name the configuration file with --config or CUSTODEX_CONFIG",
+    }
+}
+
+#[cfg(test)]
+mod tests;

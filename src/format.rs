@@ -5,10 +5,13 @@ mod raw;
 
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use crate::record::Record;
 
 /// How records are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// The bytes as they came.
     Raw,
@@ -31,7 +34,8 @@ impl FromStr for Format {
 }
 
 /// How much of what people wrote goes out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Content {
     /// Everything.
     #[default]

@@ -34,6 +34,14 @@ pub enum LedgerError {
         /// What SQLite says.
         source: Arc<rusqlite::Error>,
     },
+    /// The file could not be created.
+    #[error("the ledger {path} cannot be opened: {source}")]
+    Disk {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A newer program wrote it.
     #[error(
         "the ledger {path} has version {found}, this program knows up to {SCHEMA_VERSION}: \

@@ -2,12 +2,15 @@
 //!
 //! Every version of the schema is one entry of [`MIGRATIONS`]; an entry is never changed after a release.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::LedgerError;
+use crate::disk::PRIVATE_FILE;
 use crate::limits;
 
 /// The version this program writes: `PRAGMA user_version`.
@@ -87,6 +90,7 @@ CREATE TABLE sink (
 /// Opens, checks, migrates.
 pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
     let wrap = |source| LedgerError::Sqlite { path: path.to_owned(), source: Arc::new(source) };
+    private(path).map_err(|source| LedgerError::Disk { path: path.to_owned(), source })?;
     let mut connection = Connection::open(path).map_err(wrap)?;
     connection.busy_timeout(limits::LEDGER_BUSY).map_err(wrap)?;
     check_version(&connection, path)?;
@@ -111,6 +115,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
     connection.pragma_update(None, "cache_size", limits::LEDGER_CACHE_KIB).map_err(wrap)?;
     migrate(&mut connection).map_err(wrap)?;
     Ok(connection)
+}
+
+/// Creates the file for its owner only; SQLite gives the same mode to what it puts beside it.
+fn private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().append(true).create(true).mode(PRIVATE_FILE).open(path).map(drop)
 }
 
 /// Refuses a database that a newer program wrote.

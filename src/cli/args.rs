@@ -1,0 +1,123 @@
+//! Every command and option, as clap reads them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+const AFTER: &str = "\
+Exit codes:
+  0   done
+  1   internal error
+  2   wrong use
+  3   finished, but something needs attention: pending files, refused streams, unacknowledged holes,
+      undelivered records, a failed probe
+  4   another daemon holds the data folder
+  78  configuration
+
+Start here: `custodex demo` shows everything on this machine, without a key.";
+
+/// Takes custody of an organization's Codex and ChatGPT Enterprise compliance logs.
+#[derive(Debug, Parser)]
+#[command(name = "custodex", version, about, after_help = AFTER, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration [default: $CUSTODEX_CONFIG, then /etc/custodex/config.toml].
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole of it on this machine: a simulated API, the daemon, a file sink.
+    Demo(DemoOptions),
+    /// Collect and deliver, for ever or to an end.
+    Run(RunOptions),
+    /// Check the configuration, then every stream and every sink.
+    Check(CheckOptions),
+    /// Show how it goes: headroom first, then streams and sinks.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List log files that could not be had, or act on one.
+    Holes(HolesOptions),
+    /// Run the API simulator alone.
+    Simulate(SimulateOptions),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoOptions {
+    /// Other seeds show other content.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Of `run`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RunOptions {
+    /// Collect all there is, deliver all of it, exit.
+    #[arg(long)]
+    pub once: bool,
+    /// List the whole 30 days again, to find files that appeared late.
+    #[arg(long, requires = "once")]
+    pub sweep: bool,
+}
+
+/// Of `check`.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// Look at the configuration only.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Of `holes`.
+#[derive(Debug, Args)]
+pub struct HolesOptions {
+    /// Try again to fetch the log file of this hole.
+    #[arg(long, value_name = "ID", conflicts_with = "acknowledge")]
+    pub retry: Option<i64>,
+    /// Note that somebody has seen this hole, so that it needs no more attention.
+    #[arg(long, value_name = "ID")]
+    pub acknowledge: Option<i64>,
+}
+
+/// Of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateOptions {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// The same seed gives the same content.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Days of history.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub days: u32,
+    /// Log files a day, of every event type.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub files_per_day: u32,
+    /// Records in a log file.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub records_per_file: u32,
+    /// Serve the JSON lines of this folder instead.
+    #[arg(long, value_name = "DIR")]
+    pub records_from: Option<PathBuf>,
+    /// Misbehave in every way that was ever seen.
+    #[arg(long)]
+    pub chaos: bool,
+}

@@ -1,0 +1,158 @@
+//! `demo`: everything on this machine in one process, without a key.
+//!
+//! The simulator and the daemon are the real ones; only the folder is temporary. It is left for a look.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::args::DemoOptions;
+use super::run::{transport, until_ended};
+use super::summary::Summary;
+use super::{Exit, Failure, Outcome, logs, print, progress, runtime, say};
+use crate::clock::SystemClock;
+use crate::collect::Progress;
+use crate::config::{Config, Secrets};
+use crate::daemon::{Daemon, RunMode};
+use crate::ground::Ground;
+use crate::secret::environment;
+use crate::simulator::{API_KEY, ORGANIZATION, Options, Simulator, WORKSPACE};
+use crate::status::Status;
+use crate::units::{Size, spoken};
+
+/// Thirty days of a small organization: about 60,000 records.
+fn history(seed: u64) -> Options {
+    Options { seed, days: 30, files_per_day: 4, records_per_file: 100, records_from: None, chaos: false }
+}
+
+/// What the demo leaves behind.
+struct Places {
+    folder: PathBuf,
+    config: PathBuf,
+    output: PathBuf,
+    data: PathBuf,
+}
+
+/// What was done.
+struct Done {
+    status: Status,
+    figures: Arc<Progress>,
+    seconds: f64,
+}
+
+pub fn demo(options: &DemoOptions) -> Outcome {
+    let bars = progress::bars();
+    logs::start("warn", &bars);
+    let runtime = runtime()?;
+    let (places, done) = runtime.block_on(async {
+        say("starting a simulated Compliance API with 30 days of history …");
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let simulator = Simulator::start(listen, history(options.seed), Arc::new(SystemClock)).await?;
+        let places = prepare(&simulator.base_url())?;
+        say(&format!("collecting from {} …", simulator.base_url()));
+        let done = collect(&places.config, &bars).await;
+        simulator.stop().await;
+        Ok::<_, Failure>((places, done?))
+    })?;
+    let Some(done) = done else {
+        say("interrupted");
+        return Ok(Exit::Attention);
+    };
+    let summary = Summary::read(&places.output)?;
+    print(text(&places, &done, &summary).as_bytes())?;
+    let unfinished = done.status.unfinished();
+    unfinished.iter().for_each(|line| say(&format!("attention: {line}")));
+    Ok(if unfinished.is_empty() { Exit::Done } else { Exit::Attention })
+}
+
+/// A folder of its own, with the key and a configuration as an operator would write it.
+fn prepare(base_url: &str) -> Result<Places, Failure> {
+    let name = format!("custodex-demo-{}-{:04x}", std::process::id(), fastrand::u16(..));
+    let folder = std::env::temp_dir().join(name);
+    fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let key = folder.join("api-key");
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key)?;
+    writeln!(file, "{API_KEY}")?;
+    let places = Places {
+        config: folder.join("config.toml"),
+        output: folder.join("output"),
+        data: folder.join("data"),
+        folder,
+    };
+    fs::write(&places.config, configuration(&places, &key, base_url))?;
+    Ok(places)
+}
+
+fn configuration(places: &Places, key: &Path, base_url: &str) -> String {
+    format!(
+        "data_dir = {data:?}\n\
+         \n\
+         [sources.workspace]\n\
+         type = \"compliance_logs\"\n\
+         workspace_id = \"{WORKSPACE}\"\n\
+         api_key = {{ file = {key:?} }}\n\
+         base_url = \"{base_url}\"\n\
+         requests_per_minute = 100000      # the simulator has no limit; the real API wants 50\n\
+         \n\
+         [sources.organization]\n\
+         type = \"compliance_logs\"\n\
+         organization_id = \"{ORGANIZATION}\"\n\
+         api_key = {{ file = {key:?} }}\n\
+         base_url = \"{base_url}\"\n\
+         requests_per_minute = 100000\n\
+         \n\
+         [sinks.output]\n\
+         type = \"file\"\n\
+         directory = {output:?}\n",
+        data = places.data.display().to_string(),
+        key = key.display().to_string(),
+        output = places.output.display().to_string(),
+    )
+}
+
+async fn collect(config: &Path, bars: &indicatif::MultiProgress) -> Result<Option<Done>, Failure> {
+    let began = Instant::now();
+    let config = Config::load(config, Secrets::Checked, &environment)?;
+    let transport = transport(&config)?;
+    let mode = RunMode::Once { sweep: false };
+    let daemon = Daemon::open(&config, Ground::real(), transport, mode).await?;
+    let ended = until_ended(daemon, bars).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(ended.map(|(status, figures)| Done { status, figures, seconds }))
+}
+
+fn text(places: &Places, done: &Done, summary: &Summary) -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "custodex".into());
+    let (program, config) = (program.display(), places.config.display());
+    let sink = done.status.sinks.first();
+    let count = |value: u64| indicatif::HumanCount(value).to_string();
+    let headroom = done.status.headroom.as_ref().map_or(0, |least| least.seconds);
+    format!(
+        "\ncustodex took custody of {files} log files: {records} records, {bytes}, in {seconds:.1} s.\n\n\
+         {summary}\n\
+         delivered   {delivered} records, each once; {repeats} repeats of the provider left out\n\
+         headroom    {headroom} until anything could be lost at the provider\n\n\
+         Everything lies in {folder}\n\
+         \x20 output/      what an agent of a SIEM reads: one JSON object a line\n\
+         \x20 data/spool/  the log files, byte for byte as they were served\n\
+         \x20 config.toml  the configuration this used\n\n\
+         Try next\n\
+         \x20 head -n 1 {output}/custodex.jsonl\n\
+         \x20 {program} -c {config} status\n\
+         \x20 {program} simulate --chaos --listen 127.0.0.1:8080   an API that misbehaves\n\
+         \x20 then write your own configuration: see config.example.toml and README.md\n",
+        files = count(Progress::get(&done.figures.files)),
+        records = count(Progress::get(&done.figures.records)),
+        bytes = Size(Progress::get(&done.figures.bytes)),
+        seconds = done.seconds,
+        delivered = count(sink.map_or(0, |sink| sink.records_delivered)),
+        repeats = count(sink.map_or(0, |sink| sink.repeats_suppressed)),
+        headroom = spoken(headroom),
+        folder = places.folder.display(),
+        output = places.output.display(),
+    )
+}

@@ -1,0 +1,114 @@
+//! `status`: how it goes, headroom first.
+
+use super::{Exit, Failure, Outcome, Place, print, say};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Secrets;
+use crate::daemon::{control, folder};
+use crate::ledger::Viewer;
+use crate::status::{SinkStatus, Status, StreamStatus};
+use crate::units::{Size, spoken};
+
+pub fn status(at: &Place, json: bool) -> Outcome {
+    let config = at.load(Secrets::Unread)?;
+    let viewer = viewer(&config.data_dir)?;
+    let socket = folder::socket(&config.data_dir);
+    // A socket that may not be used is one that somebody holds.
+    let running = control::ask(&socket, control::Request::Ping).map_or(true, |answer| answer.is_some());
+    let status = Status::view(&viewer, SystemClock.now(), running)?;
+    if json {
+        let mut text = serde_json::to_vec_pretty(&status).map_err(anyhow::Error::from)?;
+        text.push(b'\n');
+        return print(&text);
+    }
+    print(text(&status).as_bytes())
+}
+
+/// The ledger of a data folder, to look at.
+pub fn viewer(data_dir: &std::path::Path) -> Result<Viewer, Failure> {
+    let path = folder::ledger(data_dir);
+    match path.try_exists() {
+        Ok(false) => Err(Failure::NoLedger(data_dir.to_owned())),
+        Err(error) => {
+            say("hint: run this as the daemon's user, or as root");
+            Err(anyhow::anyhow!("{} cannot be looked at: {error}", path.display()).into())
+        }
+        Ok(true) => Ok(Viewer::open(&path)?),
+    }
+}
+
+fn text(status: &Status) -> String {
+    let daemon = if status.running { "running" } else { "not running" };
+    let mut lines = Vec::new();
+    match &status.headroom {
+        Some(least) => lines.push(format!(
+            "headroom    {} until something is lost for good ({})",
+            spoken(least.seconds),
+            least.stream
+        )),
+        None => lines.push("headroom    unknown: no stream is enabled".to_owned()),
+    }
+    lines.push(format!("daemon      {daemon}, version {}", status.version));
+    lines.push(format!("spool       {} in log files", Size(status.spool.bytes)));
+    lines.push(String::new());
+    lines.extend(table(
+        &["stream", "state", "files", "pending", "holes", "records", "listed", "headroom"],
+        status.streams.iter().map(stream),
+    ));
+    lines.push(String::new());
+    lines.extend(table(
+        &["sink", "type", "state", "guarantee", "delivered", "waiting", "repeats", "dead letters"],
+        status.sinks.iter().map(sink),
+    ));
+    lines.push(String::new());
+    if status.attention.is_empty() {
+        lines.push("nothing needs attention".to_owned());
+    }
+    lines.extend(status.attention.iter().map(|line| format!("attention: {line}")));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn stream(stream: &StreamStatus) -> Vec<String> {
+    vec![
+        format!("{}/{}", stream.source, stream.event_type),
+        stream.state.to_owned(),
+        stream.files_collected.to_string(),
+        stream.files_pending.to_string(),
+        stream.holes.to_string(),
+        stream.records_collected.to_string(),
+        stream.last_listed_at.clone().unwrap_or_else(|| "never".to_owned()),
+        spoken(stream.headroom_seconds),
+    ]
+}
+
+fn sink(sink: &SinkStatus) -> Vec<String> {
+    vec![
+        sink.name.clone(),
+        sink.kind.clone(),
+        sink.state.clone(),
+        sink.guarantee.clone(),
+        sink.records_delivered.to_string(),
+        sink.records_pending.to_string(),
+        sink.repeats_suppressed.to_string(),
+        sink.dead_letters.to_string(),
+    ]
+}
+
+/// Columns as wide as their widest cell.
+pub fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<String> {
+    let head: Vec<String> = head.iter().map(|title| title.to_uppercase()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// An exit that reflects whether everything is well.
+pub fn exit_of(well: bool) -> Exit {
+    if well { Exit::Done } else { Exit::Attention }
+}

@@ -1,0 +1,87 @@
+//! Rules that no section can check by itself, and the files a configuration refers to.
+
+use std::ops::Range;
+
+use reqwest::Certificate;
+use toml::de::{DeTable, DeValue};
+
+use super::error::Problem;
+use super::{Config, Source};
+use crate::secret::{Environment, read_text, why};
+
+/// No bundle of certificates is larger than this.
+const MOST_CA_BYTES: u64 = 16 * 1024 * 1024;
+
+/// No two sources collect the same stream.
+pub(super) fn streams(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
+    for (index, source) in config.sources.iter().enumerate() {
+        let shared = config.sources[..index].iter().find_map(|other| Some((other, shared(source, other)?)));
+        if let Some((other, event_type)) = shared {
+            let what = format!(
+                "{} of {} is collected by [sources.{}] already",
+                source.config.event_types[event_type], source.config.principal, other.name
+            );
+            let listed = place(root, &["sources", &source.name, "event_types"]);
+            let span = listed.map(|(value, span)| match value {
+                DeValue::Array(items) => items.get(event_type).map_or(span, toml::Spanned::span),
+                _ => span,
+            });
+            let span = span.or_else(|| principal(root, &source.name));
+            let hint = "a stream belongs to one source: set event_types so that the two share none";
+            problems.push(Problem::new(span, what, hint));
+        }
+    }
+}
+
+/// Which event type of `source` is also one of `other`.
+fn shared(source: &Source, other: &Source) -> Option<usize> {
+    let (ours, theirs) = (&source.config, &other.config);
+    let same = ours.principal.kind == theirs.principal.kind
+        && ours.principal.id.eq_ignore_ascii_case(&theirs.principal.id);
+    let taken = |ours: &String| theirs.event_types.iter().any(|theirs| theirs.eq_ignore_ascii_case(ours));
+    if same { ours.event_types.iter().position(taken) } else { None }
+}
+
+/// Secrets and certificates can be read now.
+pub(super) fn files(config: &Config, root: &DeTable<'_>, env: Environment<'_>, problems: &mut Vec<Problem>) {
+    for source in &config.sources {
+        if let Err(error) = source.config.api_key.read_from(env) {
+            let span = place(root, &["sources", &source.name, "api_key"]).map(|(_, span)| span);
+            problems.push(Problem::new(span, error.problem, error.hint));
+        }
+    }
+    if let Some(path) = &config.network.ca_file {
+        let fault = match read_text(path, MOST_CA_BYTES) {
+            Err(error) => Some(why(&error)),
+            Ok(None) => Some("is larger than any bundle of certificates".to_owned()),
+            Ok(Some(pem)) => match Certificate::from_pem_bundle(pem.as_bytes()) {
+                Ok(found) if found.is_empty() => Some("holds no certificate".to_owned()),
+                Ok(_) => None,
+                Err(_) => Some("holds something that is no certificate".to_owned()),
+            },
+        };
+        if let Some(fault) = fault {
+            let what = format!("file {} {fault}", path.display());
+            let hint = "name a PEM file with the certificates to trust, readable by custodex";
+            let span = place(root, &["network", "ca_file"]).map(|(_, span)| span);
+            problems.push(Problem::new(span, what, hint));
+        }
+    }
+}
+
+fn principal(root: &DeTable<'_>, source: &str) -> Option<Range<usize>> {
+    let of = |key| place(root, &["sources", source, key]);
+    of("workspace_id").or_else(|| of("organization_id")).map(|(_, span)| span)
+}
+
+/// A value of the file, and where it stands.
+fn place<'a, 'i>(root: &'a DeTable<'i>, path: &[&str]) -> Option<(&'a DeValue<'i>, Range<usize>)> {
+    let (last, tables) = path.split_last()?;
+    let mut table = root;
+    for key in tables {
+        let DeValue::Table(inner) = table.get(*key)?.get_ref() else { return None };
+        table = inner;
+    }
+    let value = table.get(*last)?;
+    Some((value.get_ref(), value.span()))
+}

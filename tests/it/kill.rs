@@ -1,0 +1,50 @@
+//! Killed at any moment, nothing is lost and nothing is there twice.
+//!
+//! `CUSTODEX_KILLS=200 cargo nextest run --release killed` is the long campaign; CONTRIBUTING.md says more.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::{Place, Process, Simulator, assert_accounts_close, output_bytes};
+
+/// Kills of one data folder before it is let finish.
+const KILLS_A_ROUND: u64 = 10;
+/// A process lives at most this long before it is killed, milliseconds.
+const LIFE: u64 = 700;
+
+#[test]
+fn killed_at_any_moment_nothing_is_lost_or_twice() {
+    let kills: u64 = std::env::var("CUSTODEX_KILLS").map_or(20, |text| text.parse().unwrap());
+    let seed = std::env::var("CUSTODEX_SEED").map_or(1, |text| text.parse().unwrap());
+    let simulator = Simulator::start(&["--files-per-day", "6", "--records-per-file", "60"]);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..kills.div_ceil(KILLS_A_ROUND) {
+        let place = Place::new(&simulator, &simulator.sources, "rotate_bytes = \"3MB\"");
+        let mut seen = Vec::new();
+        for _ in 0..KILLS_A_ROUND {
+            let mut process = Process(place.command(&["run"]).stderr(Stdio::null()).spawn().unwrap());
+            // The moment itself is what is tested.
+            std::thread::sleep(Duration::from_millis(random.u64(1..LIFE)));
+            process.0.kill().unwrap();
+            assert_eq!(process.0.wait().unwrap().signal(), Some(9));
+            follow(&place, &mut seen, round);
+        }
+        place.run_to(&["run", "--once"], 0);
+        follow(&place, &mut seen, round);
+        assert_accounts_close(&place, &simulator);
+    }
+}
+
+/// A reader that went by offset must find what it has read unchanged, and only more behind it.
+fn follow(place: &Place, seen: &mut Vec<u8>, round: u64) {
+    if !place.output().is_dir() {
+        return;
+    }
+    let now = output_bytes(&place.output());
+    // A torn last line is no record yet; a reader waits for its end.
+    let whole = seen.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    assert!(now.len() >= whole, "round {round}: the output became shorter");
+    assert!(now[..whole] == seen[..whole], "round {round}: what was read has changed");
+    *seen = now;
+}

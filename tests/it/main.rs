@@ -1,0 +1,12 @@
+//! Tests of the built program, and of the shape of the code; one binary, so that it links once.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod chaos;
+mod cli;
+mod demo;
+mod faults;
+mod kill;
+mod layers;
+mod samples;
+mod support;
