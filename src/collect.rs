@@ -147,8 +147,3 @@ impl Signal {
             && self.listing.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
-
-/// The delay before try number `attempt`, from 0: doubles from one second up to `most`.
-pub(crate) fn backoff(attempt: u32, most: Duration) -> Duration {
-    Duration::from_secs(1).saturating_mul(1 << attempt.min(16)).min(most)
-}

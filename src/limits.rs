@@ -31,6 +31,8 @@ pub const UNSUPPORTED_PROBE: Duration = Duration::from_secs(6 * 3600);
 pub const ONCE_TRIES: u32 = 6;
 /// A run with an end waits at most this long between two tries.
 pub const ONCE_RETRY_MAX: Duration = Duration::from_secs(15);
+/// Shortest wait before a listing, a file or a key is tried again.
+pub const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The daemon waits at most this long between two tries of a file.
 pub const FETCH_RETRY_MAX: Duration = Duration::from_secs(15 * 60);
 /// Downloads of one source in flight.

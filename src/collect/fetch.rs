@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::finish::Finished;
-use super::{Mode, Progress, RETENTION, Shared, Signal, Stream, backoff};
+use super::{Mode, Progress, RETENTION, Shared, Signal, Stream};
 use crate::disk::PRIVATE_FILE;
 use crate::ledger::{LedgerError, PendingFile, StreamId, StreamState};
 use crate::limits;
+use crate::recovery::backoff;
 use crate::source::openai::{ApiError, ErrorKind, Expected};
 use crate::spool;
 
@@ -215,7 +216,7 @@ impl Fetcher {
             Mode::Once { .. } => limits::ONCE_RETRY_MAX,
             Mode::Forever { .. } => limits::FETCH_RETRY_MAX,
         };
-        let delay = self.shared.ground.jitter(backoff(file.attempts, most));
+        let delay = self.shared.ground.jitter(backoff(file.attempts, limits::RETRY_MIN, most));
         let seconds = i64::try_from(delay.as_secs().max(1)).unwrap_or(i64::MAX);
         warn!(file_id = file.file_id, %error, seconds, "log file not collected, it is tried again");
         self.shared.ledger.put_off(row, now + seconds, error.to_string()).await?;

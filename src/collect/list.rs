@@ -11,9 +11,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{error, info, warn};
 
-use super::{Mode, Progress, RETENTION, Shared, Signal, Stream, backoff};
+use super::{Mode, Progress, RETENTION, Shared, Signal, Stream};
 use crate::ledger::{LedgerError, PageEntry, StreamState};
 use crate::limits;
+use crate::recovery::backoff;
 use crate::source::openai::{ApiError, ErrorKind, Page};
 
 /// Lists one stream.
@@ -91,9 +92,9 @@ impl Lister {
             ListError::Api(api) => match api.kind {
                 ErrorKind::Unsupported => limits::UNSUPPORTED_PROBE,
                 ErrorKind::Refused | ErrorKind::Denied => most.max(Duration::from_secs(1)),
-                _ => backoff(failures - 1, most),
+                _ => backoff(failures - 1, limits::RETRY_MIN, most),
             },
-            _ => backoff(failures - 1, most),
+            _ => backoff(failures - 1, limits::RETRY_MIN, most),
         }
     }
 

@@ -60,9 +60,13 @@ pub(super) async fn sources(
     mode: RunMode,
 ) -> Result<Vec<SourceParts>, LedgerError> {
     shared.ledger.disable_streams().await?;
+    let mut keys = Vec::new();
     let mut sources = Vec::new();
     for source in &config.sources {
-        let client = Arc::new(client(shared, source, transport, mode));
+        let key = key(source, mode, &mut keys);
+        let (base, principal) = (&source.config.base_url, &source.config.principal);
+        let clock = shared.ground.clock.clone();
+        let client = Arc::new(Client::new(transport.clone(), clock, key, base, principal));
         let mut streams = Vec::new();
         for event_type in &source.config.event_types {
             streams.push(stream(shared, source, event_type, &client).await?);
@@ -76,17 +80,21 @@ pub(super) async fn sources(
     Ok(sources)
 }
 
-/// The API as one source sees it.
-fn client(shared: &Shared, source: &Source, transport: &Arc<dyn Transport>, mode: RunMode) -> Client {
-    let config = &source.config;
+/// The key of a source; sources whose key lies in one place share it, and so its budget.
+fn key(source: &Source, mode: RunMode, keys: &mut Vec<(String, Arc<Key>)>) -> Arc<Key> {
+    let secret = source.config.api_key.clone();
+    let place = secret.to_string();
+    if let Some((_, key)) = keys.iter().find(|(other, _)| *other == place) {
+        return key.clone();
+    }
     let patience = match mode {
         RunMode::Forever => limits::RETRY_AFTER_MAX,
         RunMode::Once { .. } => limits::ONCE_PATIENCE,
     };
-    let secret = config.api_key.clone();
     let read = Arc::new(move || secret.read().map_err(|error| error.to_string()));
-    let key = Arc::new(Key::new(read, config.requests_per_minute, patience));
-    Client::new(transport.clone(), shared.ground.clock.clone(), key, &config.base_url, &config.principal)
+    let key = Arc::new(Key::new(read, source.config.requests_per_minute, patience));
+    keys.push((place, key.clone()));
+    key
 }
 
 async fn stream(

@@ -13,7 +13,7 @@ use crate::collect::{Progress, Shared};
 use crate::format::Encoder;
 use crate::ledger::{Counts, LedgerError, Position, SinkRow};
 use crate::limits;
-use crate::recovery::Recovery;
+use crate::recovery::{Recovery, backoff};
 use crate::sink::{Batch, Sink, SinkError};
 
 /// What the configuration says about delivery to one sink.
@@ -245,8 +245,8 @@ impl Worker {
         let (state, hint, delay) = match &trouble.recovery {
             Recovery::Retry { after } => {
                 warn!(sink = self.name, error = %trouble, "delivery failed, it is tried again");
-                let backoff = limits::SINK_RETRY_MIN.saturating_mul(1 << tries.min(10));
-                ("retrying", None, after.unwrap_or(backoff).min(limits::SINK_RETRY_MAX))
+                let delay = backoff(tries, limits::SINK_RETRY_MIN, limits::SINK_RETRY_MAX);
+                ("retrying", None, after.unwrap_or(delay))
             }
             Recovery::Pause { hint } => {
                 error!(sink = self.name, error = %trouble, hint, "delivery paused");

@@ -11,6 +11,7 @@ use super::{ApiError, ErrorKind};
 use crate::limits;
 use crate::net::RateLimit;
 use crate::record::OwnKey;
+use crate::recovery::backoff;
 
 /// Where a key comes from; an error says where it was looked for and what to do.
 pub type KeySource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
@@ -76,7 +77,7 @@ impl Key {
             *state = State { secret: Some(secret), ..State::default() };
             return true;
         }
-        let delay = Duration::from_secs(1 << state.refusals.min(16)).min(limits::REFUSED_RETRY_MAX);
+        let delay = backoff(state.refusals, limits::RETRY_MIN, limits::REFUSED_RETRY_MAX);
         state.refusals += 1;
         state.not_before = Some(Instant::now() + delay);
         false
