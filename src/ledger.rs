@@ -16,6 +16,9 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(test)]
+mod tests;
+
 pub use files::{Candidate, Collected, FileFacts, HoleRow, NewFile, PendingFile};
 pub use schema::SCHEMA_VERSION;
 pub use sinks::{Counts, Position, SinkRow, SinkStart};

@@ -85,6 +85,8 @@ pub const REDIRECTS: u32 = 3;
 pub const SIGNED_TRIES: u32 = 3;
 /// Longest wait the other side may ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// How often a refused key is looked at, to see whether it was replaced.
+pub const REFUSED_LOOK: Duration = Duration::from_secs(5);
 /// Longest wait before a refused key is tried again.
 pub const REFUSED_RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 /// Chunks of a download on their way to the disk.

@@ -41,6 +41,14 @@ struct Work {
     /// Tries of rows in this run.
     tries: HashMap<i64, u32>,
     full_since: Option<Instant>,
+    row_of_failures: Option<Failures>,
+}
+
+/// Tries that failed one after another, of whichever files: then it is not the files.
+struct Failures {
+    count: u32,
+    first: Instant,
+    last: Instant,
 }
 
 /// Why a file was not collected.
@@ -63,6 +71,35 @@ impl Work {
             let row = file.row;
             (row, fetcher.collect(file, mode).await)
         });
+    }
+
+    fn ended(&mut self, row: i64, collected: bool) {
+        self.busy.remove(&row);
+        if collected {
+            self.tries.remove(&row);
+            self.row_of_failures = None;
+            return;
+        }
+        let now = Instant::now();
+        let row = self.row_of_failures.get_or_insert(Failures { count: 0, first: now, last: now });
+        (row.count, row.last) = (row.count + 1, now);
+    }
+
+    /// Whether everything fails, so that one try now and then is enough.
+    fn holds_back(&self, slots: usize) -> bool {
+        let allowed = u32::try_from(slots).unwrap_or(u32::MAX);
+        self.row_of_failures.as_ref().is_some_and(|row| {
+            row.count >= allowed
+                && row.last.elapsed()
+                    < backoff(row.count - allowed, limits::RETRY_MIN, limits::ONCE_RETRY_MAX)
+        })
+    }
+
+    /// Whether everything has failed for longer than a run with an end waits.
+    fn is_hopeless(&self, slots: usize) -> bool {
+        let hopeless =
+            |row: &Failures| row.count as usize >= slots && row.first.elapsed() >= limits::ONCE_PATIENCE;
+        self.row_of_failures.as_ref().is_some_and(hopeless)
     }
 
     /// Rows that a run with an end has tried often enough.
@@ -120,7 +157,14 @@ impl Fetcher {
                 return Ok(true);
             }
         }
+        if once && work.running.is_empty() && (work.is_hopeless(self.slots) || last_look && self.is_refused())
+        {
+            return Ok(true);
+        }
         while work.running.len() < self.slots && !work.queue.is_empty() {
+            if work.holds_back(self.slots) || self.is_refused() {
+                break;
+            }
             if self.spool_is_full(work) {
                 if once && work.full_since.is_some_and(|at| at.elapsed() >= limits::ONCE_PATIENCE) {
                     return Ok(true);
@@ -133,10 +177,7 @@ impl Fetcher {
         let idle = work.queue.is_empty() && work.running.is_empty() && !once && !self.any_pending().await?;
         tokio::select! {
             Some(done) = work.running.join_next() => match done {
-                Ok((row, result)) => {
-                    work.busy.remove(&row);
-                    if result? { work.tries.remove(&row); }
-                }
+                Ok((row, result)) => work.ended(row, matches!(result, Ok(true))),
                 Err(panic) => error!(%panic, "a download task failed"),
             },
             () = self.signal.work.notified() => {}
@@ -144,6 +185,11 @@ impl Fetcher {
             () = self.shared.stop.cancelled() => {}
         }
         Ok(false)
+    }
+
+    /// Whether the key is refused, so that no file of the source can be had until it changes.
+    fn is_refused(&self) -> bool {
+        self.streams.values().next().is_some_and(|stream| stream.client.is_refused())
     }
 
     async fn any_pending(&self) -> Result<bool, LedgerError> {
@@ -216,7 +262,10 @@ impl Fetcher {
             Mode::Once { .. } => limits::ONCE_RETRY_MAX,
             Mode::Forever { .. } => limits::FETCH_RETRY_MAX,
         };
-        let delay = self.shared.ground.jitter(backoff(file.attempts, limits::RETRY_MIN, most));
+        let asked =
+            if let FetchError::Api(api) = &error { api.after.unwrap_or_default() } else { Duration::ZERO };
+        let delay = backoff(file.attempts, limits::RETRY_MIN, most).max(asked);
+        let delay = self.shared.ground.jitter(delay);
         let seconds = i64::try_from(delay.as_secs().max(1)).unwrap_or(i64::MAX);
         warn!(file_id = file.file_id, %error, seconds, "log file not collected, it is tried again");
         self.shared.ledger.put_off(row, now + seconds, error.to_string()).await?;

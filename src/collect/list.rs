@@ -22,6 +22,8 @@ pub struct Lister {
     shared: Shared,
     stream: Stream,
     signal: Arc<Signal>,
+    /// The failure that was told last; the same again is no news.
+    told: Option<(StreamState, String)>,
 }
 
 /// Why a listing ended early.
@@ -38,12 +40,12 @@ enum ListError {
 impl Lister {
     /// A lister that tells `signal` what it found.
     pub fn new(shared: Shared, stream: Stream, signal: Arc<Signal>) -> Self {
-        Self { shared, stream, signal }
+        Self { shared, stream, signal, told: None }
     }
 
     /// Lists until stopped, or until one listing is complete or given up.
-    pub async fn run(self, mode: Mode) {
-        let stop = self.shared.stop.clone();
+    pub async fn run(mut self, mode: Mode) {
+        let (stop, signal, id) = (self.shared.stop.clone(), self.signal.clone(), self.stream.id);
         let listing = async {
             match mode {
                 Mode::Forever { poll_interval } => self.poll(poll_interval).await,
@@ -52,10 +54,10 @@ impl Lister {
         };
         // Every step is a transaction of its own, so a listing may end anywhere.
         stop.run_until_cancelled(listing).await;
-        self.signal.listed(self.stream.id);
+        signal.listed(id);
     }
 
-    async fn poll(&self, poll_interval: Duration) {
+    async fn poll(&mut self, poll_interval: Duration) {
         let mut failures = 0;
         loop {
             let delay = match self.list(false).await {
@@ -72,7 +74,7 @@ impl Lister {
         }
     }
 
-    async fn once(&self, sweep: bool) {
+    async fn once(&mut self, sweep: bool) {
         for failures in 1..=limits::ONCE_TRIES {
             let Err(error) = self.list(sweep).await else { return };
             let stays = matches!(
@@ -91,15 +93,17 @@ impl Lister {
         match error {
             ListError::Api(api) => match api.kind {
                 ErrorKind::Unsupported => limits::UNSUPPORTED_PROBE,
-                ErrorKind::Refused | ErrorKind::Denied => most.max(Duration::from_secs(1)),
-                _ => backoff(failures - 1, limits::RETRY_MIN, most),
+                // Only the key's place is looked at until it is due or has changed.
+                ErrorKind::Refused => limits::REFUSED_LOOK.min(most),
+                ErrorKind::Denied => most,
+                _ => backoff(failures - 1, limits::RETRY_MIN, most).max(api.after.unwrap_or_default()),
             },
             _ => backoff(failures - 1, limits::RETRY_MIN, most),
         }
     }
 
     /// One complete listing; records how the stream fares either way.
-    async fn list(&self, sweep: bool) -> Result<(), ListError> {
+    async fn list(&mut self, sweep: bool) -> Result<(), ListError> {
         let result = self.pages(sweep).await;
         if let Err(error) = &result {
             let (state, hint) = match error {
@@ -114,6 +118,13 @@ impl Lister {
                 ),
                 _ => (StreamState::Failing, None),
             };
+            let message = error.to_string();
+            let known = |(told, text): &(StreamState, String)| {
+                *told == state && (state == StreamState::Waiting || *text == message)
+            };
+            if self.told.as_ref().is_some_and(known) {
+                return result;
+            }
             let event_type = self.stream.event_type.as_str();
             match state {
                 StreamState::Waiting | StreamState::Denied => {
@@ -121,8 +132,11 @@ impl Lister {
                 }
                 _ => warn!(event_type, %error, "listing failed, it is tried again"),
             }
-            let message = Some(error.to_string());
-            self.shared.ledger.record_stream_state(self.stream.id, state, message, hint).await?;
+            let ledger = &self.shared.ledger;
+            ledger.record_stream_state(self.stream.id, state, Some(message.clone()), hint).await?;
+            self.told = Some((state, message));
+        } else {
+            self.told = None;
         }
         result
     }
@@ -141,7 +155,7 @@ impl Lister {
                 event_type = self.stream.event_type,
                 "this stream was not listed for over 30 days: files that expired meanwhile are unknown"
             );
-            ledger.record_page(self.stream.id, Vec::new(), None, 1, began).await?;
+            ledger.record_gap(self.stream.id, floor).await?;
         }
         let mut after = rfc3339(from);
         let mut reached = cursor;
@@ -180,8 +194,7 @@ impl Lister {
                 end_time = rfc3339(end),
                 "more files share one end_time than a page holds: some of them cannot be listed"
             );
-            let now = self.shared.ground.now();
-            self.shared.ledger.record_page(self.stream.id, Vec::new(), None, 1, now).await?;
+            self.shared.ledger.record_gap(self.stream.id, 0).await?;
         }
         Ok(())
     }

@@ -251,6 +251,20 @@ impl Ledger {
         .await
     }
 
+    /// Counts something that can never be listed; what lies before `until` needs no more attention.
+    pub async fn record_gap(&self, id: StreamId, until: i64) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .execute(
+                    "UPDATE stream SET gaps = gaps + 1, covered_until = iif(?2 = 0, covered_until, ?2)
+                     WHERE id = ?1 AND (?2 = 0 OR covered_until < ?2)",
+                    params![id.0, until],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
     /// Records that a listing which began at `began` saw everything there was.
     pub async fn record_listing(
         &self,

@@ -54,6 +54,11 @@ impl Client {
         self.key.own()
     }
 
+    /// Whether the key was refused and is not to be tried now.
+    pub fn is_refused(&self) -> bool {
+        self.key.secret().is_err()
+    }
+
     /// One page of at most `limit` files after, and before, a moment; both as text, sent verbatim.
     pub async fn list(
         &self,
