@@ -5,9 +5,9 @@
 //! away and write them again, they never sync the same file twice in hope.
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Mode of the files of the data folder.
@@ -35,6 +35,10 @@ pub trait Disk: Send + Sync + Debug {
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
     /// Length of a file in bytes, `None` when it does not exist.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
+    /// Bytes that may still be written to the file system that holds `path`; `None` when it does not tell.
+    fn free(&self, _path: &Path) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// An open file.
@@ -45,6 +49,11 @@ pub trait DiskFile: Read + Write + Seek + Send {
     fn set_length(&mut self, length: u64) -> io::Result<()>;
     /// Length of the file in bytes.
     fn length(&self) -> io::Result<u64>;
+    /// Sets mode and, if given, group of the file or folder, whatever the process's umask is. A file
+    /// system without owners does nothing.
+    fn set_access(&mut self, _mode: u32, _group: Option<u32>) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One regular file of a folder.
@@ -116,6 +125,11 @@ impl Disk for RealDisk {
             Err(error) => Err(error),
         }
     }
+
+    fn free(&self, path: &Path) -> io::Result<Option<u64>> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+    }
 }
 
 impl DiskFile for File {
@@ -129,6 +143,14 @@ impl DiskFile for File {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn set_access(&mut self, mode: u32, group: Option<u32>) -> io::Result<()> {
+        // The group first: changing it may clear bits of the mode.
+        if group.is_some() {
+            fchown(&*self, None, group)?;
+        }
+        self.set_permissions(Permissions::from_mode(mode))
     }
 }
 

@@ -3,6 +3,9 @@
 mod native;
 mod raw;
 
+#[cfg(test)]
+mod tests;
+
 use std::str::FromStr;
 
 use serde::Deserialize;

@@ -4,6 +4,9 @@
 //! knows nothing of positions, of the ledger or of other sinks. What it must remember across a crash
 //! is its *state*, bytes that are committed in one transaction with its position.
 
+pub mod file;
+pub mod stdout;
+
 use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
@@ -14,7 +17,8 @@ use crate::ground::Ground;
 use crate::recovery::Recovery;
 
 /// Every type of sink there is.
-pub const TYPES: &[SinkType] = &[];
+pub const TYPES: &[SinkType] =
+    &[SinkType::of::<file::FileConfig>("file"), SinkType::of::<stdout::StdoutConfig>("stdout")];
 
 /// One line of the registry.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +113,8 @@ pub struct SinkError {
 pub trait Sink: Send {
     /// What its confirmations mean.
     fn guarantee(&self) -> Guarantee;
-    /// Whether the sink wants a commit before the next batch, so that it can rotate.
+    /// Whether the sink wants a commit before the next batch: to rotate, or to make what it found at
+    /// start known before it writes.
     fn wants_commit(&self) -> bool {
         false
     }
@@ -119,4 +124,20 @@ pub trait Sink: Send {
     fn confirm(&mut self) -> BoxFuture<'_, Result<Vec<u8>, SinkError>>;
     /// Position and state of the last `confirm` are in the ledger now.
     fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_reads_its_own_keys() {
+        let read = |name: &str, keys: &str| {
+            let line = TYPES.iter().find(|line| line.name == name).unwrap();
+            (line.read)(ValueDeserializer::parse(keys).unwrap()).map(|config| config.guarantee())
+        };
+        assert_eq!(read("file", "{ directory = '/x' }"), Ok(Guarantee::Durable));
+        assert_eq!(read("stdout", "{}"), Ok(Guarantee::Sent));
+        assert!(read("stdout", "{ directory = '/x' }").is_err());
+    }
 }

@@ -85,9 +85,14 @@ impl Spool {
     pub fn recover(&self, kept: &HashSet<u64>, ids_from: u64, next: u64) -> io::Result<()> {
         for entry in self.disk.list(&self.folder)? {
             let (stem, end) = entry.name.split_once('.').unwrap_or((&entry.name, ""));
-            let stays = stem.parse::<u64>().is_ok_and(|sequence| {
-                kept.contains(&sequence) || (end != "jsonl" && (ids_from..next).contains(&sequence))
-            });
+            let Ok(sequence) = stem.parse::<u64>() else {
+                // Whatever else lies here is not ours to remove.
+                if stem.starts_with("incoming-") {
+                    self.disk.remove(&self.folder.join(&entry.name))?;
+                }
+                continue;
+            };
+            let stays = kept.contains(&sequence) || (end != "jsonl" && (ids_from..next).contains(&sequence));
             if !stays {
                 self.disk.remove(&self.folder.join(&entry.name))?;
             }
@@ -125,3 +130,6 @@ impl Spool {
         self.disk.remove(&self.names(sequence).data)
     }
 }
+
+#[cfg(test)]
+mod tests;

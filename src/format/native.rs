@@ -1,10 +1,13 @@
 //! `native`: one JSON object, keys in a fixed order, long texts last.
 
+use std::io::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Content, Options};
 use crate::digest::push_hex;
+use crate::record::map::Map;
 use crate::record::reader::Shape;
 use crate::record::{Record, json};
 
@@ -47,7 +50,7 @@ impl<'o> Object<'o> {
     }
 
     fn number(&mut self, key: &str, number: u64) {
-        self.key(key).extend_from_slice(number.to_string().as_bytes());
+        write!(self.key(key), "{number}").expect("memory takes every byte");
     }
 
     fn hash(&mut self, key: &str, hash: &[u8; 32]) {
@@ -83,7 +86,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, out: &mut Vec<u8>) {
     object.token("upstream_id", record.upstream_id.as_deref());
     object.text("time", record.time.as_deref());
     object.token("time_original", record.time_original);
-    object.text("observed_time", Some(&record.origin.observed.to_string()));
+    write!(object.key("observed_time"), "\"{}\"", record.origin.observed).expect("memory takes every byte");
     object.text("event_type", Some(&record.origin.event_type));
     object.token("action", record.action);
     object.text("category", Some(record.category));
@@ -91,13 +94,15 @@ pub(super) fn encode(record: &Record<'_>, options: Options, out: &mut Vec<u8>) {
         inner.text("kind", Some(record.origin.principal.kind.as_str()));
         inner.text("id", Some(&record.origin.principal.id));
     });
-    who_and_what(record, &mut object);
+    who_and_what(record, full, &mut object);
     how(record, full, &mut object);
     tool_calls(record, full, &mut object);
     if record.self_poll {
         object.token("self_poll", Some("true"));
     }
-    redacted(record, full, &mut object);
+    if !full {
+        redacted(record, options, &mut object);
+    }
     provenance(record, &mut object);
     warnings(record, &mut object);
     if full {
@@ -105,14 +110,21 @@ pub(super) fn encode(record: &Record<'_>, options: Options, out: &mut Vec<u8>) {
         object.token("response_text", record.response_text);
         unmapped(record, &mut object);
     }
-    let wanted = options.include_raw || record.raw.shape == Shape::Malformed;
-    if full && wanted && record.raw.shape != Shape::Oversized {
+    if full && wants_raw(record, options) {
         raw(record.raw.bytes, &mut object);
     }
     object.end();
 }
 
-fn who_and_what(record: &Record<'_>, object: &mut Object<'_>) {
+fn wants_raw(record: &Record<'_>, options: Options) -> bool {
+    match record.raw.shape {
+        Shape::Object => options.include_raw,
+        Shape::Malformed => true,
+        Shape::Oversized => false,
+    }
+}
+
+fn who_and_what(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
     object.object("actor", |inner| {
         let actor = &record.actor;
         inner.token("kind", actor.kind);
@@ -128,7 +140,9 @@ fn who_and_what(record: &Record<'_>, object: &mut Object<'_>) {
         inner.token("asn", actor.asn);
         inner.token("ja3", actor.ja3);
         inner.token("ja4", actor.ja4);
-        inner.token("delegator", actor.delegator);
+        if let Some(delegator) = actor.delegator {
+            write_delegator(delegator, full, inner);
+        }
     });
     object.object("target", |inner| {
         inner.text("kind", record.target.kind.as_deref());
@@ -148,6 +162,20 @@ fn who_and_what(record: &Record<'_>, object: &mut Object<'_>) {
         inner.token("environment_id", session.environment_id);
     });
     object.object("client", |inner| inner.token("surface", record.surface));
+}
+
+/// On whose behalf: as it came, or only what names somebody.
+fn write_delegator(delegator: &str, full: bool, actor: &mut Object<'_>) {
+    if full {
+        return actor.token("delegator", Some(delegator));
+    }
+    let members = json::members(delegator).unwrap_or_default();
+    actor.object("delegator", |inner| {
+        for key in ["type", "id", "user_id", "user_email", "name", "redacted_id", "provider_user_id"] {
+            let mut values = members.iter().filter(|(name, _)| json::text(name).as_deref() == Some(key));
+            inner.token(key, values.next().map(|(_, token)| *token).filter(|token| json::is_text(token)));
+        }
+    });
 }
 
 fn how(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
@@ -175,7 +203,7 @@ fn how(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
     });
     object.object("outcome", |inner| {
         inner.text("result", record.outcome.result);
-        inner.token("upstream", record.outcome.upstream.or(record.tool_call.approval));
+        inner.token("upstream", record.outcome.upstream);
         inner.token("code", record.outcome.code);
         if full {
             inner.token("message", record.outcome.message);
@@ -185,39 +213,31 @@ fn how(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
 
 fn tool_calls(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
     let call = &record.tool_call;
-    let parts = [call.id, call.name, call.kind, call.arguments, call.result, call.approval];
+    let (arguments, result) = if full { (call.arguments, call.result) } else { (None, None) };
+    let parts = [call.id, call.name, call.kind, arguments, result, call.approval];
     if parts.iter().all(Option::is_none) {
         return;
     }
     let out = object.key("tool_calls");
     out.push(b'[');
     let mut inner = Object::new(out);
-    inner.token("id", call.id);
-    inner.token("name", call.name);
-    inner.token("type", call.kind);
-    if full {
-        inner.token("arguments", call.arguments);
-        inner.token("result", call.result);
+    for (key, token) in ["id", "name", "type", "arguments", "result", "approval"].into_iter().zip(parts) {
+        inner.token(key, token);
     }
-    inner.token("approval", call.approval);
     inner.end();
     object.out.push(b']');
 }
 
 /// What `content = "metadata"` kept out of this record.
-fn redacted(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
-    if full {
-        return;
-    }
-    let malformed = record.raw.shape == Shape::Malformed;
+fn redacted(record: &Record<'_>, options: Options, object: &mut Object<'_>) {
     let left_out: Vec<&str> = [
         ("outcome.message", record.outcome.message.is_some()),
         ("tool_calls.arguments", record.tool_call.arguments.is_some()),
         ("tool_calls.result", record.tool_call.result.is_some()),
         ("prompt_text", record.prompt_text.is_some()),
         ("response_text", record.response_text.is_some()),
-        ("unmapped", record.map.as_ref().is_some_and(|map| map.write_rest(&mut Vec::new()))),
-        ("raw", malformed),
+        ("unmapped", record.map.as_ref().is_some_and(Map::has_rest)),
+        ("raw", wants_raw(record, options)),
     ]
     .into_iter()
     .filter_map(|(path, there)| there.then_some(path))
@@ -259,10 +279,8 @@ fn warnings(record: &Record<'_>, object: &mut Object<'_>) {
 
 fn unmapped(record: &Record<'_>, object: &mut Object<'_>) {
     let Some(map) = &record.map else { return };
-    let (before, first) = (object.out.len(), object.first);
-    if !map.write_rest(object.key("unmapped")) {
-        object.out.truncate(before);
-        object.first = first;
+    if map.has_rest() {
+        map.write_rest(object.key("unmapped"));
     }
 }
 

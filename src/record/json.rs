@@ -11,33 +11,48 @@ use serde_json::value::RawValue;
 /// One member of an object: both parts are valid JSON, verbatim.
 pub type Member<'a> = (&'a str, &'a str);
 
-struct Members<'a>(Vec<Member<'a>>);
+/// Sees the members of an object one after another.
+struct Members<F>(F);
 
-impl<'de> serde::Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
+impl<'de, F: FnMut(Member<'de>)> Visitor<'de> for Members<F> {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(12);
-                while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    members.push((key.get(), value.get()));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            self.0((key.get(), value.get()));
+        }
+        Ok(())
+    }
+}
+
+/// Calls `see` for each member of an object; `None` when the text is no JSON object, and whatever was
+/// seen of it means nothing.
+fn each<'a>(text: &'a str, see: impl FnMut(Member<'a>)) -> Option<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.deserialize_map(Members(see)).ok()?;
+    deserializer.end().ok()
 }
 
 /// Splits an object; `None` when the text is no JSON object.
 pub fn members(text: &str) -> Option<Vec<Member<'_>>> {
-    serde_json::from_str::<Members<'_>>(text).ok().map(|members| members.0)
+    let mut members = Vec::with_capacity(12);
+    each(text, |member| members.push(member))?;
+    Some(members)
+}
+
+/// The first value of a key; `None` when the text is no JSON object.
+pub fn first<'a>(text: &'a str, key: &str) -> Option<Option<&'a str>> {
+    let mut found = None;
+    each(text, |(name, value)| {
+        if found.is_none() && self::text(name).as_deref() == Some(key) {
+            found = Some(value);
+        }
+    })?;
+    Some(found)
 }
 
 /// The text a string token stands for; `None` for another token, or one that stands for no text.

@@ -23,11 +23,18 @@ pub struct Warning {
     pub problem: &'static str,
 }
 
+/// Objects with so few fields are compared pair by pair.
+const COMPARED_FIELDS: usize = 24;
+/// Of the keys that an object has more than once, so many are named.
+const DOUBLED_SAID: usize = 8;
+
 #[derive(Debug)]
 struct Field<'a> {
     name: Cow<'a, str>,
     member: Member<'a>,
     taken: bool,
+    /// Another field of the object has the same name.
+    doubled: bool,
     child: Option<Node>,
 }
 
@@ -48,23 +55,47 @@ impl<'a> Map<'a> {
     }
 
     fn add(&mut self, path: Cow<'static, str>, members: Vec<Member<'a>>) -> Node {
-        let fields: Vec<Field<'a>> = members
+        let mut fields: Vec<Field<'a>> = members
             .into_iter()
             .map(|member| Field {
                 name: json::text(member.0).unwrap_or(Cow::Borrowed(member.0)),
                 member,
                 taken: false,
+                doubled: false,
                 child: None,
             })
             .collect();
-        for (position, field) in fields.iter().enumerate() {
-            if fields[..position].iter().any(|earlier| earlier.name == field.name) {
-                let path = join(&path, &field.name);
-                self.warnings.push(Warning { path, problem: "the key is there twice" });
-            }
-        }
+        self.mark_doubled(&path, &mut fields);
         self.nodes.push((path, fields));
         Node(self.nodes.len() - 1)
+    }
+
+    /// Marks fields of the same name, and says so once a name. Sorting keeps a huge object from costing
+    /// the square of its size.
+    fn mark_doubled(&mut self, path: &str, fields: &mut [Field<'a>]) {
+        let few = fields.len() <= COMPARED_FIELDS;
+        if few && (1..fields.len()).all(|at| fields[..at].iter().all(|other| other.name != fields[at].name)) {
+            return;
+        }
+        let mut order: Vec<usize> = (0..fields.len()).collect();
+        order.sort_by(|&left, &right| fields[left].name.cmp(&fields[right].name));
+        let (mut doubled, mut seconds) = (Vec::new(), Vec::new());
+        for same in order.chunk_by(|&left, &right| fields[left].name == fields[right].name) {
+            if let [_, second, ..] = *same {
+                doubled.extend_from_slice(same);
+                seconds.push(second);
+            }
+        }
+        for at in doubled {
+            fields[at].doubled = true;
+        }
+        seconds.sort_unstable();
+        for at in seconds.into_iter().take(DOUBLED_SAID) {
+            let name = &fields[at].name;
+            let plain = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let path = join(path, if plain { name } else { "*" });
+            self.warnings.push(Warning { path, problem: "the key is there more than once" });
+        }
     }
 
     /// Notes something odd about a field.
@@ -162,39 +193,45 @@ impl<'a> Map<'a> {
         if self.peek(node, key)?.starts_with('{') { self.enter(node, key) } else { None }
     }
 
-    /// Appends what was not taken, as an object; nothing when all was.
-    pub fn write_rest(&self, out: &mut Vec<u8>) -> bool {
-        self.write_node(ROOT, out)
+    /// Whether anything was not taken.
+    pub fn has_rest(&self) -> bool {
+        self.keeps_any(ROOT)
     }
 
-    fn write_node(&self, node: Node, out: &mut Vec<u8>) -> bool {
+    fn keeps_any(&self, node: Node) -> bool {
         let fields = &self.nodes[node.0].1;
-        let before = out.len();
+        (fields.is_empty() && node != ROOT) || fields.iter().any(|field| self.keeps(field))
+    }
+
+    /// Whether a field is among what was not taken. An object that was taken whole stays as an empty one
+    /// where its key comes again, so that what was taken still has its place.
+    fn keeps(&self, field: &Field<'a>) -> bool {
+        !field.taken && (field.doubled || field.child.is_none_or(|child| self.keeps_any(child)))
+    }
+
+    /// Appends what was not taken, as an object; nothing when all was.
+    pub fn write_rest(&self, out: &mut Vec<u8>) {
+        if self.has_rest() {
+            self.write_node(ROOT, out);
+        }
+    }
+
+    fn write_node(&self, node: Node, out: &mut Vec<u8>) {
         out.push(b'{');
-        let mut any = fields.is_empty() && node != ROOT;
-        for field in fields.iter().filter(|field| !field.taken) {
-            let start = out.len();
-            if start > before + 1 {
+        let mut first = true;
+        for field in self.nodes[node.0].1.iter().filter(|field| self.keeps(field)) {
+            if !first {
                 out.push(b',');
             }
+            first = false;
             out.extend_from_slice(field.member.0.as_bytes());
             out.push(b':');
-            let written = if let Some(child) = field.child {
-                self.write_node(child, out)
-            } else {
-                out.extend_from_slice(field.member.1.as_bytes());
-                true
-            };
-            any |= written;
-            if !written {
-                out.truncate(start);
+            match field.child {
+                Some(child) => self.write_node(child, out),
+                None => out.extend_from_slice(field.member.1.as_bytes()),
             }
         }
         out.push(b'}');
-        if !any {
-            out.truncate(before);
-        }
-        any
     }
 }
 

@@ -244,8 +244,10 @@ impl<'a> Record<'a> {
 
     fn read(&mut self, mut map: Map<'a>) {
         self.upstream_id = map.take_text(ROOT, "event_id").map(Cow::Borrowed);
-        if self.upstream_id.is_none() && map.peek(ROOT, "event_id").is_none() {
-            map.warn(ROOT, "event_id", "missing");
+        match map.peek(ROOT, "event_id") {
+            None => map.warn(ROOT, "event_id", "missing"),
+            Some("null" | "\"\"") => map.warn(ROOT, "event_id", "empty"),
+            Some(_) => {}
         }
         self.read_time(&mut map);
         self.read_envelope(&mut map);
@@ -289,8 +291,10 @@ impl<'a> Record<'a> {
             let problem = if event_type.is_none() { "missing" } else { "not the event type of the stream" };
             map.warn(ROOT, "type", problem);
         }
-        if map.peek(ROOT, "principal").is_none() {
-            return map.warn(ROOT, "principal", "missing");
+        match map.peek(ROOT, "principal") {
+            None => return map.warn(ROOT, "principal", "missing"),
+            Some("null") => return map.warn(ROOT, "principal", "empty"),
+            Some(_) => {}
         }
         let Some(node) = map.enter(ROOT, "principal") else { return };
         let principal = &self.origin.principal;
@@ -323,7 +327,7 @@ impl<'a> Record<'a> {
             let workspace_id = workspace.len() == 36 && workspace.matches('-').count() == 4;
             actor.id_base = (workspace_id && !base.is_empty()).then(|| base.to_owned());
         }
-        if let Some(runtime) = map.enter_quietly(node, "agent_runtime") {
+        if let Some(runtime) = map.enter(node, "agent_runtime") {
             actor.delegator = map.take_any(runtime, "delegator");
         }
     }

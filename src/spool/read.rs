@@ -17,7 +17,7 @@ pub struct FileReader {
     index: Box<dyn DiskFile>,
     entries: std::vec::IntoIter<Entry>,
     left: u64,
-    window: Vec<u8>,
+    pub(super) window: Vec<u8>,
     window_start: u64,
 }
 
@@ -37,8 +37,12 @@ impl FileReader {
         })
     }
 
-    /// The next record's entry, without moving.
+    /// The next record's entry, without moving. Memory that a huge record needed is given back here: its
+    /// bytes are no longer lent, and nobody knows when the next one is wanted.
     pub fn peek(&mut self) -> io::Result<Option<Entry>> {
+        if self.window.capacity() > limits::READ_WINDOW {
+            (self.window, self.window_start) = (Vec::new(), 0);
+        }
         if self.entries.as_slice().is_empty() && self.left > 0 {
             let count = self.left.min(ENTRIES as u64);
             let mut bytes = vec![0; usize::try_from(count).unwrap_or(ENTRIES) * ENTRY_BYTES];
@@ -73,13 +77,15 @@ impl FileReader {
         let mut part = vec![0; limits::READ_WINDOW];
         self.data.seek(SeekFrom::Start(entry.offset))?;
         let mut record = self.data.as_mut().take(entry.length.into());
-        loop {
-            let count = record.read(&mut part)?;
-            if count == 0 {
-                return Ok(scanner.token());
+        while !scanner.is_over() {
+            match record.read(&mut part) {
+                Ok(0) => break,
+                Ok(count) => scanner.feed(&part[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            scanner.feed(&part[..count]);
         }
+        Ok(scanner.token())
     }
 
     /// Passes the next record without reading it.
@@ -95,10 +101,6 @@ impl FileReader {
 
     fn load(&mut self, offset: u64, length: usize) -> io::Result<()> {
         let wanted = length.max(limits::READ_WINDOW);
-        if self.window.capacity() > wanted {
-            // A huge record made it large; memory is given back as soon as it is not needed.
-            self.window = Vec::new();
-        }
         self.window.clear();
         self.window.reserve_exact(wanted);
         self.data.seek(SeekFrom::Start(offset))?;

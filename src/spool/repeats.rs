@@ -118,8 +118,9 @@ impl<'a> Finder<'a> {
         for &other in earlier.iter().rev() {
             let names = self.spool.names(other);
             // Ids are kept longer than repeats are looked for; a missing list can only cost a repeat
-            // that is delivered once more.
-            if self.spool.disk().length(&names.ids)?.is_some() {
+            // that is delivered once more. A crash may have left one of the two.
+            let disk = self.spool.disk();
+            if disk.length(&names.ids)?.is_some() && disk.length(&names.index)?.is_some() {
                 self.compare(other, &names, false)?;
             }
         }
@@ -135,11 +136,7 @@ impl<'a> Finder<'a> {
             let mut others = IdsReader::new(disk.open(&other.ids)?);
             while others.next_run(&mut other_run)? {
                 let mut matches = Vec::new();
-                merge(&run, &other_run, |mine, theirs| {
-                    if !itself || theirs < mine {
-                        matches.push((mine, theirs));
-                    }
-                });
+                merge(&run, &other_run, itself, |mine, theirs| matches.push((mine, theirs)));
                 for (mine, theirs) in matches {
                     self.note(sequence, mine, theirs, index.as_mut())?;
                 }
@@ -162,8 +159,9 @@ impl<'a> Finder<'a> {
 }
 
 /// Calls `pair` at most once for each left record whose event id is on the right: with the first record
-/// of the same content, else with the first of any. One step each, also when all ids are the same.
-fn merge(left: &[Key], right: &[Key], mut pair: impl FnMut(u32, u32)) {
+/// of the same content, else with the first of any; only with one before it where both are of one file.
+/// One step each, also when all ids are the same.
+fn merge(left: &[Key], right: &[Key], itself: bool, mut pair: impl FnMut(u32, u32)) {
     let mut right = right;
     let mut group: Option<(u64, &[Key], u32)> = None;
     for key in left {
@@ -173,10 +171,12 @@ fn merge(left: &[Key], right: &[Key], mut pair: impl FnMut(u32, u32)) {
             let first = same.iter().map(|other| other.record).min();
             group = first.map(|first| (key.hash, same, first));
         }
-        if let Some((_, same, first)) = group {
-            let at = same.partition_point(|other| other.content < key.content);
-            let twin = same.get(at).filter(|other| other.content == key.content);
-            pair(key.record, twin.map_or(first, |twin| twin.record));
+        let Some((_, same, first)) = group else { continue };
+        let at = same.partition_point(|other| other.content < key.content);
+        let twin = same.get(at).filter(|other| other.content == key.content).map(|twin| twin.record);
+        let fits = |theirs: &u32| !itself || *theirs < key.record;
+        if let Some(theirs) = twin.filter(fits).or(Some(first).filter(fits)) {
+            pair(key.record, theirs);
         }
     }
 }

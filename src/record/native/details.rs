@@ -1,14 +1,19 @@
 //! What each event type keeps where.
 
+use std::borrow::Cow;
+
 use super::super::json;
 use super::super::map::{Map, Node, ROOT};
 use super::{Record, result_of};
 
 impl<'a> Record<'a> {
     pub(super) fn read_details(&mut self, map: &mut Map<'a>) {
-        let event_type = self.origin.event_type.clone();
+        let event_type = self.origin.event_type.as_str();
+        if matches!(event_type, "COSTS" | "CODEX_TURN" | "CODEX_ANALYTICS") {
+            return self.read_usage(map);
+        }
         self.surface = map.take_text(ROOT, "client_id");
-        match event_type.as_str() {
+        match event_type {
             "CODEX_LOG" | "CHATGPT_PLUGIN_SPREADSHEET" => self.read_codex(map),
             "CODEX_SECURITY_LOG" => self.read_security(map),
             "AUTH_LOG" => self.read_auth(map),
@@ -16,21 +21,33 @@ impl<'a> Record<'a> {
             "APP_LOG" | "APP_AUTH_LOG" => self.read_app(map, event_type == "APP_LOG"),
             "CUSTOM_AGENTS_LOG" => self.read_agents(map),
             "CONVERSATION_MESSAGE" => self.read_message(map),
-            "COSTS" | "CODEX_TURN" | "CODEX_ANALYTICS" => self.read_usage(map),
-            _ if event_type.starts_with("CHATGPT_") && event_type.ends_with("_ANALYTICS") => {
-                self.category = "usage";
+            "CUSTODEX_LOG" => self.read_own(map),
+            _ => {
+                if event_type.starts_with("CHATGPT_") && event_type.ends_with("_ANALYTICS") {
+                    self.category = "usage";
+                }
+                self.copy_action(map);
             }
-            _ => self.read_unknown(map),
         }
     }
 
     /// The action as plain text.
-    fn action_text(&self) -> String {
-        self.action.and_then(json::text).map(std::borrow::Cow::into_owned).unwrap_or_default()
+    fn action_text(&self) -> Cow<'a, str> {
+        self.action.and_then(json::text).unwrap_or_default()
     }
 
-    /// A type nobody has heard of: its action is shown where it can be found, and stays.
-    fn read_unknown(&mut self, map: &mut Map<'a>) {
+    /// Takes the action from where this event type has it. Where it is not there, one that is found
+    /// elsewhere is shown and stays where it is; the warning tells the two apart.
+    fn read_action(&mut self, map: &mut Map<'a>, node: Option<Node>, key: &str, path: &str) {
+        self.action = node.and_then(|node| map.take_text(node, key));
+        if self.action.is_none() {
+            self.copy_action(map);
+            map.warn(ROOT, path, "no action here");
+        }
+    }
+
+    /// For a type that has no place for its action: shows what looks like one, and leaves it there.
+    fn copy_action(&mut self, map: &mut Map<'a>) {
         self.action = map.peek_text(ROOT, "event_type").or_else(|| map.peek_text(ROOT, "action"));
         if self.action.is_none() {
             let data = map.enter_quietly(ROOT, "action_data");
@@ -40,7 +57,7 @@ impl<'a> Record<'a> {
     }
 
     fn read_codex(&mut self, map: &mut Map<'a>) {
-        self.action = map.take_text(ROOT, "event_type");
+        self.read_action(map, Some(ROOT), "event_type", "event_type");
         let action = self.action_text();
         let tool =
             action.starts_with("TOOL_CALL_") || action == "TOOL_DECISION" || action.starts_with("APP_MCP_");
@@ -49,19 +66,20 @@ impl<'a> Record<'a> {
             ("ENVIRONMENT_", "environment"),
             ("PLUGIN_", "plugin"),
             ("SITE_", "site"),
-            ("WORKSPACE_UPDATED", "workspace"),
         ]
         .into_iter()
         .find_map(|(start, kind)| action.starts_with(start).then_some(kind));
-        self.category = match action.as_str() {
+        let kind = kind.or((action == "WORKSPACE_UPDATED").then_some("workspace"));
+        self.category = match action.as_ref() {
             "PROMPT_SENT" => "prompt",
             "PROMPT_RESPONSE_RECEIVED" => "response",
             _ if tool => "tool",
             _ if kind.is_some() => "admin",
             _ => "other",
         };
-        if let Some(kind) = kind {
-            self.target.kind = Some(kind.to_owned());
+        self.target.kind = kind.map(str::to_owned);
+        if kind == Some("workspace") {
+            self.target.id = map.peek_text(ROOT, "workspace_id");
         }
         let Some(node) = map.enter(ROOT, "event_details") else { return self.tool_outcome(&action) };
         if let Some(kind) = kind {
@@ -83,21 +101,26 @@ impl<'a> Record<'a> {
     }
 
     fn read_target(&mut self, map: &mut Map<'a>, node: Node, kind: &str) {
-        let (id, name) = match kind {
-            "access_token" => ("access_token_id", "access_token_name"),
-            "environment" => ("environment_id", ""),
-            "plugin" => ("plugin_id", "plugin_name"),
-            "site" => ("project_id", "slug"),
-            _ => {
-                self.target.id = map.peek_text(ROOT, "workspace_id");
-                return;
+        let target = &mut self.target;
+        match kind {
+            "access_token" => {
+                target.id = map.take_text(node, "access_token_id");
+                target.name = map.take_text(node, "access_token_name");
             }
-        };
-        self.target.id = map.take_text(node, id);
-        self.target.name = map.take_text(node, name);
-        if kind == "environment" {
-            let fields = map.enter_quietly(node, "environment_fields");
-            self.target.name = fields.and_then(|fields| map.peek_text(fields, "label"));
+            "environment" => {
+                target.id = map.take_text(node, "environment_id");
+                let fields = map.enter(node, "environment_fields");
+                target.name = fields.and_then(|fields| map.peek_text(fields, "label"));
+            }
+            "plugin" => {
+                target.id = map.take_text(node, "plugin_id");
+                target.name = map.take_text(node, "plugin_name");
+            }
+            "site" => {
+                target.id = map.take_text(node, "project_id");
+                target.name = map.take_text(node, "slug");
+            }
+            _ => {}
         }
     }
 
@@ -149,11 +172,18 @@ impl<'a> Record<'a> {
     }
 
     fn read_outcome(&mut self, map: &mut Map<'a>, node: Node) {
-        self.outcome.upstream = map.take_text(node, "status");
-        self.outcome.code = map.take_text(node, "error_code");
-        self.outcome.message = map.take_text(node, "error_message");
-        let said = self.outcome.upstream.or(self.tool_call.approval).and_then(json::text);
-        self.outcome.result = said.map(|text| result_of(&text));
+        let decision = self.tool_call.approval;
+        let outcome = &mut self.outcome;
+        outcome.code = map.take_text(node, "error_code");
+        outcome.message = map.take_text(node, "error_message");
+        // A status that repeats the decision stays: here it could not be told from no status at all.
+        let repeated = decision.is_some() && map.peek(node, "status") == decision;
+        let status = if repeated { None } else { map.take_text(node, "status") };
+        outcome.upstream = status.or(decision);
+        outcome.result = match outcome.upstream {
+            Some(said) => Some(result_of(&json::text(said).unwrap_or_default())),
+            None => outcome.code.or(outcome.message).map(|_| "failure"),
+        };
     }
 
     /// What the action alone says about the end of a tool call.
@@ -166,7 +196,7 @@ impl<'a> Record<'a> {
     }
 
     fn read_security(&mut self, map: &mut Map<'a>) {
-        self.action = map.take_text(ROOT, "event_type");
+        self.read_action(map, Some(ROOT), "event_type", "event_type");
         let action = self.action_text();
         let (category, kind, id) = if action.starts_with("SCAN_CONFIGURATION_") {
             ("admin", "scan_configuration", "scan_configuration_id")
@@ -184,27 +214,25 @@ impl<'a> Record<'a> {
 
     fn read_auth(&mut self, map: &mut Map<'a>) {
         self.category = "auth";
-        self.action = map.enter(ROOT, "action_data").and_then(|node| map.take_text(node, "action"));
-        if self.action.is_none() {
-            return self.read_unknown(map);
-        }
+        let data = map.enter(ROOT, "action_data");
+        self.read_action(map, data, "action", "action_data.action");
         let action = self.action_text().to_ascii_lowercase();
         let failed = ["failed", "failure", "_invalid_"].iter().any(|part| action.contains(part))
             || action.ends_with("_blocked")
             || action.ends_with("_error");
-        self.outcome.result = Some(if failed { "failure" } else { "success" });
+        if !action.is_empty() {
+            self.outcome.result = Some(if failed { "failure" } else { "success" });
+        }
     }
 
     fn read_audit(&mut self, map: &mut Map<'a>) {
         self.category = "admin";
-        self.action = map.take_text(ROOT, "action");
-        if self.action.is_none() {
-            self.read_unknown(map);
-        }
+        self.read_action(map, Some(ROOT), "action", "action");
         let first = self.action_text().split('_').next().unwrap_or_default().to_ascii_lowercase();
         self.target.kind = (!first.is_empty()).then_some(first);
         self.outcome.upstream = map.take_text(ROOT, "action_result");
-        self.outcome.result = self.outcome.upstream.and_then(json::text).map(|text| result_of(&text));
+        let result = self.outcome.upstream.map(|said| result_of(&json::text(said).unwrap_or_default()));
+        self.outcome.result = result;
         if let Some(node) = map.enter(ROOT, "action_data") {
             self.target.id = map.first_text(node, |key| key.ends_with("_id"));
             self.target.name = map.peek_text(node, "name");
@@ -214,24 +242,35 @@ impl<'a> Record<'a> {
 
     fn read_app(&mut self, map: &mut Map<'a>, log: bool) {
         self.category = if log { "app" } else { "admin" };
-        self.action = map.take_text(ROOT, if log { "log_type" } else { "action" });
-        if self.action.is_none() {
-            self.read_unknown(map);
-        }
+        let key = if log { "log_type" } else { "action" };
+        self.read_action(map, Some(ROOT), key, key);
         self.target.kind = Some("app".to_owned());
         self.target.id = map.take_text(ROOT, "app_id");
         self.target.name = map.take_text(ROOT, "app_name");
         self.session.conversation_id = map.take_text(ROOT, "conversation_id");
-        if log && self.action == Some("\"error\"") {
+        if log && map.peek_text(ROOT, "log_type").and_then(json::text).as_deref() == Some("error") {
             self.outcome.result = Some("failure");
         }
     }
 
+    /// Our own audit trail: what was acted on is in `target`.
+    fn read_own(&mut self, map: &mut Map<'a>) {
+        self.category = "admin";
+        self.read_action(map, Some(ROOT), "action", "action");
+        if let Some(node) = map.enter(ROOT, "target") {
+            let kind = map.peek_text(node, "kind").and_then(json::text);
+            self.target.kind = kind.map(Cow::into_owned);
+            self.target.id = map.take_text(node, "id");
+            self.target.name = map.take_text(node, "name");
+            self.target.email = map.take_text(node, "email");
+        }
+    }
+
     fn read_agents(&mut self, map: &mut Map<'a>) {
-        self.action = map.take_text(ROOT, "event_type");
+        self.read_action(map, Some(ROOT), "event_type", "event_type");
         let action = self.action_text();
         let managed = ["AGENT_CREATED", "AGENT_DELETED", "AGENT_PUBLISHED", "AGENT_UPDATED"];
-        self.category = if managed.contains(&action.as_str()) || action.starts_with("TRIGGER_") {
+        self.category = if managed.contains(&action.as_ref()) || action.starts_with("TRIGGER_") {
             "admin"
         } else if action.starts_with("CONNECTOR_") {
             "tool"
@@ -253,6 +292,7 @@ impl<'a> Record<'a> {
 
     fn read_message(&mut self, map: &mut Map<'a>) {
         self.category = "conversation";
+        self.copy_action(map);
         if let Some(node) = map.enter(ROOT, "conversation") {
             self.session.conversation_id = map.take_text(node, "id");
         }
@@ -264,7 +304,7 @@ impl<'a> Record<'a> {
             self.model.response = map.take_text(author, "model");
         }
         let known = matches!(kind, Some("\"user\"" | "\"assistant\""));
-        let content = if known { map.enter_quietly(message, "content") } else { None };
+        let content = if known { map.enter(message, "content") } else { None };
         let text = content.and_then(|content| map.take_text(content, "value"));
         match kind {
             Some("\"user\"") => (self.category, self.prompt_text) = ("prompt", text),
@@ -275,6 +315,7 @@ impl<'a> Record<'a> {
 
     fn read_usage(&mut self, map: &mut Map<'a>) {
         self.category = "usage";
+        self.copy_action(map);
         let Some(payload) = map.enter(ROOT, "payload") else { return };
         self.session.session_id = map.take_text(payload, "session_id");
         self.session.thread_id = map.take_text(payload, "thread_id");
