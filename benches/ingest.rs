@@ -226,10 +226,17 @@ fn list(folder: &Path) -> anyhow::Result<Vec<String>> {
 fn run_curl(folder: &Path, ids: &[String], store: SocketAddr) -> anyhow::Result<Figures> {
     let out = folder.join("curl");
     fs::create_dir_all(&out)?;
-    let list: String = ids
-        .iter()
-        .map(|id| format!("url = http://{store}/{id}\noutput = {}\n", out.join(id).display()))
-        .collect();
+    let urls = ids.iter().map(|id| {
+        format!(
+            "url = http://{store}/{id}
+output = {}",
+            out.join(id).display()
+        )
+    });
+    let list = urls.collect::<Vec<_>>().join(
+        "
+",
+    );
     fs::write(folder.join("curl.config"), list)?;
     let script =
         format!("curl -s -S -K {} && sync {}/*", folder.join("curl.config").display(), out.display());
@@ -242,10 +249,12 @@ fn run_custodex(folder: &Path, api: SocketAddr, records: u64) -> anyhow::Result<
     let (data, output) = (folder.join("data"), folder.join("output"));
     let types: Vec<String> = TYPES.iter().map(|name| format!("{name:?}")).collect();
     let config = format!(
-        "data_dir = {data:?}\n[sources.bench]\ntype = \"compliance_logs\"\nworkspace_id = \"{WORKSPACE}\"\n\
+        "data_dir = \"{}\"\n[sources.bench]\ntype = \"compliance_logs\"\nworkspace_id = \"{WORKSPACE}\"\n\
          api_key = {{ env = \"BENCH_KEY\" }}\nbase_url = \"http://{api}/v1\"\nrequests_per_minute = 1000000\n\
-         event_types = [{}]\n[sinks.out]\ntype = \"file\"\ndirectory = {output:?}\nformat = \"native\"\n",
-        types.join(", ")
+         event_types = [{}]\n[sinks.out]\ntype = \"file\"\ndirectory = \"{}\"\nformat = \"native\"\n",
+        data.display(),
+        types.join(", "),
+        output.display()
     );
     fs::write(folder.join("config.toml"), config)?;
     let mut command = Command::new(PROGRAM);
@@ -287,7 +296,7 @@ fn timed(command: &mut Command, folder: &Path) -> anyhow::Result<Figures> {
     }
     let status =
         timed.stdout(Stdio::null()).stderr(Stdio::null()).status().context("/usr/bin/time is needed")?;
-    ensure!(status.success(), "{:?} ended with {status}", command.get_program());
+    ensure!(status.success(), "{} ended with {status}", command.get_program().display());
     let text = fs::read_to_string(report)?;
     let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
     let [wall, user, system, peak] = numbers[..] else { anyhow::bail!("time said {text:?}") };

@@ -71,8 +71,10 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Self::Start(StartError::Folder(FolderError::Held(_))) => Exit::Held,
-            Self::Config(_) | Self::Start(_) | Self::NoLedger(_) => Exit::Configuration,
-            Self::Ledger(LedgerError::Newer { .. } | LedgerError::Pragma { .. }) => Exit::Configuration,
+            Self::Config(_)
+            | Self::Start(_)
+            | Self::NoLedger(_)
+            | Self::Ledger(LedgerError::Newer { .. } | LedgerError::Pragma { .. }) => Exit::Configuration,
             Self::Usage(_) => Exit::Usage,
             Self::Ledger(_) | Self::Internal(_) => Exit::Internal,
         }

@@ -116,12 +116,12 @@ impl Daemon {
         let Self { shared, thread, sources, sinks, keep, server, _folder } = self;
         info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), sinks = sinks.len(), "started");
         let signals: Vec<Arc<Signal>> = sources.iter().map(|source| source.signal.clone()).collect();
-        let (finisher, finished) = Finisher::new(shared.clone());
+        let (finisher, fetched) = Finisher::new(shared.clone());
         let mut collecting = JoinSet::new();
         for source in sources {
-            source.spawn(&shared, &finished, &mut collecting);
+            source.spawn(&shared, &fetched, &mut collecting);
         }
-        drop(finished);
+        drop(fetched);
         let finishing = tokio::spawn(finisher.run());
         let (over, collected_all) = watch::channel(false);
         let mut delivering = JoinSet::new();
@@ -131,7 +131,9 @@ impl Daemon {
         let mut aside = JoinSet::new();
         aside.spawn(Cleaner::new(shared.clone(), keep).run());
         aside.spawn(server.run(shared.ledger.clone(), shared.stop.clone(), move || {
-            signals.iter().for_each(|signal| signal.work.notify_one());
+            for signal in &signals {
+                signal.work.notify_one();
+            }
         }));
         let parts = shared.clone();
         aside.spawn(async move {

@@ -29,6 +29,8 @@ pub const SWEEP_INTERVAL: i64 = 86_400;
 pub const UNSUPPORTED_PROBE: Duration = Duration::from_secs(6 * 3600);
 /// A run with an end tries each thing this often.
 pub const ONCE_TRIES: u32 = 6;
+/// A run with an end asks this often for what the key may not read.
+pub const ONCE_TRIES_DENIED: u32 = 3;
 /// A run with an end waits at most this long between two tries.
 pub const ONCE_RETRY_MAX: Duration = Duration::from_secs(15);
 /// Shortest wait before a listing, a file or a key is tried again.

@@ -22,7 +22,7 @@ Start here: `custodex demo` shows everything on this machine, without a key.";
 #[derive(Debug, Parser)]
 #[command(name = "custodex", version, about, after_help = AFTER, max_term_width = 100)]
 pub struct Arguments {
-    /// The configuration [default: $CUSTODEX_CONFIG, then /etc/custodex/config.toml].
+    /// The configuration [default: $`CUSTODEX_CONFIG`, then /etc/custodex/config.toml].
     #[arg(short, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to do.

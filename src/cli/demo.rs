@@ -65,7 +65,9 @@ pub fn demo(options: &DemoOptions) -> Outcome {
     let summary = Summary::read(&places.output)?;
     print(text(&places, &done, &summary).as_bytes())?;
     let unfinished = done.status.unfinished();
-    unfinished.iter().for_each(|line| say(&format!("attention: {line}")));
+    for line in &unfinished {
+        say(&format!("attention: {line}"));
+    }
     Ok(if unfinished.is_empty() { Exit::Done } else { Exit::Attention })
 }
 

@@ -40,8 +40,8 @@ pub fn start(level: &str, bars: &MultiProgress) {
         .with_ansi(colours);
     // The journal has a clock of its own.
     if std::env::var_os("JOURNAL_STREAM").is_some() {
-        subscriber.without_time().init()
+        subscriber.without_time().init();
     } else {
-        subscriber.init()
+        subscriber.init();
     }
 }

@@ -71,17 +71,13 @@ impl Figures {
     }
 
     fn line(&self, since: &Self, elapsed: Duration) -> String {
-        let seconds = elapsed.as_secs_f64().max(0.001);
-        let bytes = self.bytes - since.bytes;
-        let files = self.files - since.files;
-        // Lossless for any figure a person can watch.
-        let rate = Size((bytes as f64 / seconds).round().max(0.0) as u64);
+        let seconds = elapsed.as_secs().max(1);
+        let (bytes, files) = (self.bytes - since.bytes, self.files - since.files);
         let left = self.listed.saturating_sub(self.files);
-        let eta = if files == 0 || left == 0 {
-            String::new()
-        } else {
-            let seconds = seconds / files as f64 * left as f64;
-            format!(" · {} left", spoken(seconds.ceil() as i64))
+        let rate = Size(bytes / seconds);
+        let eta = match (seconds * left).checked_div(files) {
+            Some(eta) if left > 0 => format!(" · {} left", spoken(eta.cast_signed())),
+            _ => String::new(),
         };
         format!(
             "{} of {} files · {} records · {} · {rate}/s · {} delivered{eta}",

@@ -65,13 +65,12 @@ pub async fn until_ended(
             _ = terminated.recv() => None,
         }
     };
-    let ended = match drawn.await {
-        Some(ended) => Some(ended),
-        None => {
-            info!("stopping");
-            stop.cancel();
-            tokio::time::timeout(GRACE, running).await.ok()
-        }
+    let ended = if let Some(ended) = drawn.await {
+        Some(ended)
+    } else {
+        info!("stopping");
+        stop.cancel();
+        tokio::time::timeout(GRACE, running).await.ok()
     };
     ended.transpose().map(|status| status.map(|status| (status, figures))).map_err(Failure::from)
 }

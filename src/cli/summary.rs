@@ -37,6 +37,8 @@ struct Line<'a> {
     time: Option<Cow<'a, str>>,
     #[serde(borrow)]
     event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    category: Cow<'a, str>,
     #[serde(borrow, default)]
     model: Model<'a>,
     #[serde(default)]
@@ -93,9 +95,10 @@ impl Summary {
             }
         }
         *counted(&mut self.by_type, &line.event_type) += 1;
-        if let (Some(model), true) =
-            (line.model.response.as_ref().or(line.model.request.as_ref()), line.usage.any())
-        {
+        // Usage rows, such as those of COSTS, count again what the responses counted.
+        let counts = line.category != "usage" && line.usage.any();
+        let model = line.model.response.as_ref().or(line.model.request.as_ref());
+        if let Some(model) = model.filter(|_| counts) {
             let tokens = counted(&mut self.by_model, model);
             tokens.input += line.usage.input;
             tokens.cached_input += line.usage.cached_input;
@@ -149,9 +152,9 @@ mod tests {
     #[test]
     fn records_are_summed_up() {
         let lines = concat!(
-            r#"{"time":"2026-01-02T00:00:00Z","event_type":"CODEX_LOG","model":{"response":"m"},"usage":{"input":5,"output":2}}"#,
+            r#"{"time":"2026-01-02T00:00:00Z","event_type":"CODEX_LOG","category":"response","model":{"response":"m"},"usage":{"input":5,"output":2}}"#,
             "\n",
-            r#"{"time":"2026-01-01T00:00:00Z","event_type":"AUTH_LOG"}"#,
+            r#"{"time":"2026-01-01T00:00:00Z","event_type":"AUTH_LOG","category":"auth"}"#,
             "\n",
         );
         let mut summary = Summary::default();

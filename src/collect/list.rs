@@ -77,15 +77,20 @@ impl Lister {
     async fn once(&mut self, sweep: bool) {
         for failures in 1..=limits::ONCE_TRIES {
             let Err(error) = self.list(sweep).await else { return };
-            let stays = matches!(
-                &error,
-                ListError::Api(api) if matches!(api.kind, ErrorKind::Unsupported | ErrorKind::Denied)
-            );
-            if stays || failures == limits::ONCE_TRIES {
+            let (tries, asked) = match &error {
+                ListError::Api(api) => match api.kind {
+                    ErrorKind::Unsupported => (1, None),
+                    ErrorKind::Denied => (limits::ONCE_TRIES_DENIED, None),
+                    _ => (limits::ONCE_TRIES, api.after),
+                },
+                _ => (limits::ONCE_TRIES, None),
+            };
+            if failures >= tries {
                 return;
             }
-            let delay = Self::delay_after(&error, failures, limits::ONCE_RETRY_MAX);
-            tokio::time::sleep(self.shared.ground.jitter(delay.min(limits::ONCE_RETRY_MAX))).await;
+            let delay = backoff(failures - 1, limits::RETRY_MIN, limits::ONCE_RETRY_MAX);
+            let delay = delay.max(asked.unwrap_or_default()).min(limits::ONCE_PATIENCE);
+            tokio::time::sleep(self.shared.ground.jitter(delay)).await;
         }
     }
 

@@ -33,15 +33,14 @@ pub(super) struct SinkParts {
 
 impl SourceParts {
     /// Starts its listers and its fetcher.
-    pub(super) fn spawn(self, shared: &Shared, finished: &mpsc::Sender<Finished>, tasks: &mut JoinSet<()>) {
+    pub(super) fn spawn(self, shared: &Shared, fetched: &mpsc::Sender<Finished>, tasks: &mut JoinSet<()>) {
         let Self { signal, streams, mode } = self;
         signal.expect(streams.iter().map(|stream| stream.id));
         for stream in &streams {
             tasks.spawn(Lister::new(shared.clone(), stream.clone(), signal.clone()).run(mode));
         }
-        let fetcher =
-            Fetcher::new(shared.clone(), streams, limits::FETCHES_IN_FLIGHT, signal, finished.clone());
-        tasks.spawn(fetcher.run(mode));
+        let slots = limits::FETCHES_IN_FLIGHT;
+        tasks.spawn(Fetcher::new(shared.clone(), streams, slots, signal, fetched.clone()).run(mode));
     }
 }
 

@@ -80,7 +80,7 @@ impl Worker {
         match self.work().await {
             Ok(()) | Err(Stop::Stopping) => {}
             Err(Stop::GivenUp) => {
-                warn!(sink = self.name, "what could not be delivered now stays in the spool")
+                warn!(sink = self.name, "what could not be delivered now stays in the spool");
             }
             Err(Stop::Closed) => return error!(sink = self.name, "delivery ends: the ledger is closed"),
         }
@@ -168,7 +168,7 @@ impl Worker {
                         Err(error) => error,
                     }
                 }
-                Err(FillError::Ledger(error)) => trouble(error)?,
+                Err(FillError::Ledger(error)) => trouble(&error)?,
                 Err(error @ FillError::Spool { .. }) => SinkError {
                     message: error.to_string(),
                     recovery: Recovery::Pause { hint: "restore the file in the spool folder".into() },
@@ -198,7 +198,7 @@ impl Worker {
                     return Ok(());
                 }
                 Err(CommitError::Sink(error)) => self.suffer(&error, tries).await?,
-                Err(CommitError::Ledger(error)) => self.suffer(&trouble(error)?, tries).await?,
+                Err(CommitError::Ledger(error)) => self.suffer(&trouble(&error)?, tries).await?,
             }
             tries += 1;
         }
@@ -287,7 +287,7 @@ async fn hand_over(
 }
 
 /// A ledger that cannot be used for now is met as a sink that cannot.
-fn trouble(error: LedgerError) -> Result<SinkError, Stop> {
+fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
     if matches!(error, LedgerError::Closed) {
         return Err(Stop::Closed);
     }

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Place, Process, Simulator, assert_accounts_close, output_bytes};
+use crate::support::{Place, Process, Simulator, assert_accounts_close, output_bytes, pause};
 
 /// Kills of one data folder before it is let finish.
 const KILLS_A_ROUND: u64 = 10;
@@ -21,17 +21,17 @@ fn killed_at_any_moment_nothing_is_lost_or_twice() {
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..kills.div_ceil(KILLS_A_ROUND) {
         let place = Place::new(&simulator, &simulator.sources, "rotate_bytes = \"3MB\"");
-        let mut seen = Vec::new();
+        let mut read = Vec::new();
         for _ in 0..KILLS_A_ROUND {
             let mut process = Process(place.command(&["run"]).stderr(Stdio::null()).spawn().unwrap());
             // The moment itself is what is tested.
-            std::thread::sleep(Duration::from_millis(random.u64(1..LIFE)));
+            pause(Duration::from_millis(random.u64(1..LIFE)));
             process.0.kill().unwrap();
             assert_eq!(process.0.wait().unwrap().signal(), Some(9));
-            follow(&place, &mut seen, round);
+            follow(&place, &mut read, round);
         }
         place.run_to(&["run", "--once"], 0);
-        follow(&place, &mut seen, round);
+        follow(&place, &mut read, round);
         assert_accounts_close(&place, &simulator);
     }
 }

@@ -1,12 +1,13 @@
 //! The built program as a child process, a simulator to collect from, and what came out.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The program under test.
@@ -20,6 +21,24 @@ impl Drop for Process {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// The exit code of a process that ends in time.
+pub fn wait_within(process: &mut Process, time: Duration) -> Option<i32> {
+    let step = Duration::from_millis(20);
+    for _ in 0..time.as_millis() / step.as_millis() {
+        if let Some(status) = process.0.try_wait().unwrap() {
+            return status.code();
+        }
+        pause(step);
+    }
+    None
+}
+
+/// Between two looks at something another process does.
+#[expect(clippy::disallowed_methods, reason = "another process has no clock that could be moved")]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// A simulator in a process of its own.
@@ -139,13 +158,30 @@ impl Place {
     }
 
     /// The delivered records in order, of all files of the output.
-    pub fn records(&self) -> Vec<Value> {
+    pub fn records(&self) -> Vec<Record> {
         let bytes = output_bytes(&self.output());
         let text = String::from_utf8(bytes).unwrap();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}")))
             .collect()
     }
+}
+
+/// What tests look at in a native record.
+#[derive(Deserialize)]
+pub struct Record {
+    pub event_type: String,
+    pub category: String,
+    pub provenance: Provenance,
+    pub raw: Option<String>,
+    pub raw_encoding: Option<String>,
+}
+
+/// Where it lies.
+#[derive(Deserialize)]
+pub struct Provenance {
+    pub log_file_id: String,
+    pub byte_offset: u64,
 }
 
 /// Everything a file sink wrote, oldest first.
@@ -158,15 +194,6 @@ pub fn output_bytes(folder: &Path) -> Vec<u8> {
     names.iter().flat_map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// How often each text of a field occurs.
-pub fn counts(records: &[Value], pointer: &str) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for text in records.iter().filter_map(|record| record.pointer(pointer)?.as_str()) {
-        *counts.entry(text.to_owned()).or_default() += 1;
-    }
-    counts
-}
-
 /// A folder beside the project that some tests need; it is there wherever changes are checked.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
@@ -174,7 +201,7 @@ pub fn shared(path: &str) -> Option<PathBuf> {
         return Some(folder);
     }
     assert!(std::env::var_os("CI").is_none(), "{} is missing", folder.display());
-    println!("not tested: {} is not there", folder.display());
+    eprintln!("not tested: {} is not there", folder.display());
     None
 }
 
@@ -185,16 +212,15 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 pub fn assert_accounts_close(place: &Place, simulator: &Simulator) {
     let truth = simulator.tell("/simulator/truth");
     let files = truth["files"].as_array().unwrap();
-    let wanted: Vec<&Value> =
-        files.iter().filter(|file| file["gone"] != true && file["unsupported"] != true).collect();
+    let can_be_had = |file: &&Value| file["gone"] != true && file["unsupported"] != true;
     let status = place.status();
     let streams = status["streams"].as_array().unwrap();
-    let collected = |file: &&&Value| {
+    let collected = |file: &&Value| {
         streams.iter().any(|stream| {
             stream["event_type"] == file["event_type"] && stream["principal"] == file["principal"]
         })
     };
-    let wanted: Vec<&&Value> = wanted.iter().filter(collected).collect();
+    let wanted: Vec<&Value> = files.iter().filter(can_be_had).filter(collected).collect();
     let mut hashes: Vec<String> =
         wanted.iter().map(|file| file["sha256"].as_str().unwrap().to_owned()).collect();
     let mut spooled: Vec<String> = fs::read_dir(place.data().join("spool"))
@@ -208,14 +234,11 @@ pub fn assert_accounts_close(place: &Place, simulator: &Simulator) {
     assert_eq!(spooled.len(), hashes.len(), "log files: {status:#}");
     assert_eq!(spooled, hashes, "spooled files are the served ones");
     let records = place.records();
-    let mut keys: Vec<String> = records
+    let mut keys: Vec<(&str, u64)> = records
         .iter()
-        .map(|record| {
-            let place = &record["provenance"];
-            format!("{} {}", place["log_file_id"], place["byte_offset"])
-        })
+        .map(|record| (record.provenance.log_file_id.as_str(), record.provenance.byte_offset))
         .collect();
-    keys.sort();
+    keys.sort_unstable();
     let delivered = keys.len();
     keys.dedup();
     assert_eq!(keys.len(), delivered, "a record is there twice");
