@@ -15,6 +15,9 @@ pub const LEDGER_BUSY: Duration = Duration::from_secs(10);
 pub const LEDGER_CACHE_KIB: i64 = -2048;
 /// What is read of a spool file at a time.
 pub const READ_WINDOW: usize = 256 * 1024;
+/// Room reserved, not touched, for a big record. glibc maps blocks beyond 32 MiB on their own and gives them
+/// back when they are freed; smaller ones it may keep for ever once such a block was freed.
+pub const BIG_BUFFER_BYTES: usize = 40 * 1024 * 1024;
 /// A record this large is delivered alone, by one sink at a time.
 pub const BIG_RECORD_BYTES: u32 = 1024 * 1024;
 /// Repeats are looked for in files whose `end_time` is at most this far away, seconds.

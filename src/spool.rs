@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use index::Entry;
 pub use read::FileReader;
 pub use repeats::{Earlier, Finder, Repeats};
-pub use scan::{Scanned, scan};
+pub use scan::{Scanned, longest_line, scan};
 
 use crate::disk::{Disk, PRIVATE_FOLDER};
 

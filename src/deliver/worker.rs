@@ -152,6 +152,7 @@ impl Worker {
             let error = match filled {
                 Ok(End::Big) if permit.is_none() => {
                     permit = Some(shared.big.acquire().await.map_err(|_| Stop::Stopping)?);
+                    batch.bytes.reserve(limits::BIG_BUFFER_BYTES);
                     continue;
                 }
                 Ok(end) if batch.ends.is_empty() => return Ok(end),

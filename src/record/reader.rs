@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::json;
 use crate::digest::{Sha256, sha256};
-use crate::limits::{MAX_RECORD_BYTES, READ_WINDOW};
+use crate::limits::{BIG_BUFFER_BYTES, MAX_RECORD_BYTES, READ_WINDOW};
 
 mod scanner;
 
@@ -192,7 +192,8 @@ impl<R: Read> Reader<R> {
             // Doubling, but never past what the longest record and its line end need.
             let most = usize::try_from(MAX_RECORD_BYTES).unwrap_or(usize::MAX) + READ_WINDOW;
             let wanted = (self.buffer.len() * 2).min(most);
-            self.buffer.reserve_exact(wanted - self.buffer.len());
+            let room = if wanted > READ_WINDOW * 4 { BIG_BUFFER_BYTES } else { wanted };
+            self.buffer.reserve_exact(room - self.buffer.len());
             self.buffer.resize(wanted, 0);
         }
         let count = loop {

@@ -102,7 +102,8 @@ impl FileReader {
     fn load(&mut self, offset: u64, length: usize) -> io::Result<()> {
         let wanted = length.max(limits::READ_WINDOW);
         self.window.clear();
-        self.window.reserve_exact(wanted);
+        let big = wanted >= limits::BIG_RECORD_BYTES as usize;
+        self.window.reserve_exact(if big { limits::BIG_BUFFER_BYTES } else { wanted });
         self.data.seek(SeekFrom::Start(offset))?;
         self.data.as_mut().take(wanted as u64).read_to_end(&mut self.window)?;
         self.window_start = offset;

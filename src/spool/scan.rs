@@ -6,6 +6,7 @@ use super::Names;
 use super::ids::{IdsWriter, Key};
 use super::index::Entry;
 use crate::disk::{Disk, DiskFile, PRIVATE_FILE};
+use crate::limits;
 use crate::record::reader::{Reader, Shape};
 
 /// What a log file holds.
@@ -15,6 +16,25 @@ pub struct Scanned {
     pub records: u64,
     /// Of these, no JSON objects.
     pub malformed: u64,
+}
+
+/// Length of the longest line in bytes, its end included: what cutting the file will need memory for.
+pub fn longest_line(data: &mut dyn DiskFile) -> io::Result<u64> {
+    data.seek(SeekFrom::Start(0))?;
+    let mut window = vec![0; limits::READ_WINDOW];
+    let (mut at, mut start, mut longest) = (0, 0, 0);
+    loop {
+        let count = data.read(&mut window)?;
+        for end in memchr::memchr_iter(b'\n', &window[..count]) {
+            let next = at + end as u64 + 1;
+            longest = longest.max(next - start);
+            start = next;
+        }
+        at += count as u64;
+        if count == 0 {
+            return Ok(longest.max(at - start));
+        }
+    }
 }
 
 /// Cuts the downloaded file into records and makes data, index and ids durable.
