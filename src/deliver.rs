@@ -9,5 +9,8 @@ mod clean;
 mod fill;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use clean::Cleaner;
 pub use worker::{Settings, Worker};

@@ -56,6 +56,8 @@ pub const FINISH_GROUP: usize = 16;
 pub const BATCH_BYTES: usize = 512 * 1024;
 /// Positions are committed this often while records flow.
 pub const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+/// While something is handed over and not confirmed, the sink is asked this often.
+pub const CONFIRM_LOOK: Duration = Duration::from_millis(50);
 /// An idle sink is asked this often, so that it can rotate.
 pub const IDLE_CONFIRM: Duration = Duration::from_secs(10);
 /// A sink has this long to take a big record, then its memory is given to others.

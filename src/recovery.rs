@@ -28,6 +28,13 @@ pub enum Recovery {
         /// What the operator can do.
         hint: String,
     },
+    /// One record can never be taken; the others can.
+    DeadLetter {
+        /// Which of the batch, from 0.
+        record: usize,
+        /// What the other side answered, short.
+        answer: String,
+    },
     /// A bug or a broken promise: stop rather than guess.
     Fatal,
 }

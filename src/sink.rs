@@ -8,6 +8,7 @@ pub mod file;
 pub mod stdout;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -45,6 +46,10 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// `memory` is the last committed state; `fingerprint` changes when the same records would be
     /// encoded otherwise.
     fn open(&self, ground: Ground, memory: Option<Vec<u8>>, fingerprint: String) -> Box<dyn Sink>;
+    /// A record longer than this, in bytes, is trimmed before it comes here.
+    fn max_record_bytes(&self) -> Option<usize> {
+        None
+    }
     /// Looks whether delivery would work, without writing anything that stays; answers what was found.
     fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>>;
 }
@@ -71,6 +76,34 @@ impl Guarantee {
     }
 }
 
+/// Where records come from: the same for all of a log file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The principal's id.
+    pub principal: String,
+    /// The stream's event type.
+    pub event_type: String,
+    /// The log file's id upstream.
+    pub file_id: String,
+}
+
+/// What a sink may say of a record in its own envelope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Our id of the record.
+    pub id: String,
+    /// RFC 3339, UTC, every digit; none when upstream's is unreadable.
+    pub time: Option<String>,
+    /// RFC 3339, UTC: when its log file was fetched.
+    pub observed: Arc<str>,
+    /// Its sub type.
+    pub action: Option<String>,
+    /// `success`, `failure` or `unknown`; none when upstream says nothing.
+    pub outcome: Option<&'static str>,
+    /// Where it comes from.
+    pub origin: Arc<Origin>,
+}
+
 /// Encoded records in spool order.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -78,6 +111,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// End of each record in `bytes`, after its line feed.
     pub ends: Vec<usize>,
+    /// One for each record.
+    pub about: Vec<About>,
 }
 
 impl Batch {
@@ -85,12 +120,29 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.about.clear();
     }
 
     /// The records, each with its line feed.
     pub fn records(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+}
+
+/// What a sink has confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// How many of the batches handed over and not confirmed before, oldest first.
+    pub batches: usize,
+    /// What the sink must know again after a crash; committed together with the position.
+    pub memory: Vec<u8>,
+}
+
+impl Confirmation {
+    /// Everything that was handed over.
+    pub fn all(memory: Vec<u8>) -> Self {
+        Self { batches: usize::MAX, memory }
     }
 }
 
@@ -102,27 +154,42 @@ pub struct SinkError {
     pub message: String,
     /// The way on. After `Retry` and `Pause` the worker asks again for the same thing.
     pub recovery: Recovery,
+    /// All that was handed over and not confirmed is gone with it, and has to be handed over again.
+    pub lost: bool,
+}
+
+impl SinkError {
+    /// An error that loses nothing.
+    pub fn new(message: impl Into<String>, recovery: Recovery) -> Self {
+        Self { message: message.into(), recovery, lost: false }
+    }
+
+    /// The same, but what was not confirmed is gone.
+    #[must_use]
+    pub fn losing(self) -> Self {
+        Self { lost: true, ..self }
+    }
 }
 
 /// A destination.
 ///
-/// The worker calls `deliver` for each batch, `confirm` when a commit is due (and now and then while
-/// idle), commits position and state together, and then calls `committed`. After an error it calls
+/// The worker calls `deliver` for each batch and `confirm` when a commit is due (and now and then while
+/// idle); it commits position and memory together, and then calls `committed`. After an error it calls
 /// the same method again; a batch then begins with the same bytes (more records may follow them), and an
-/// implementation goes on where it stopped.
+/// implementation goes on where it stopped. After an error that is `lost`, delivery begins again behind
+/// the last confirmed batch. A `deliver` that is dropped half-way counts as one that was never called.
 pub trait Sink: Send {
-    /// What its confirmations mean.
-    fn guarantee(&self) -> Guarantee;
     /// Whether the sink wants a commit before the next batch: to rotate, or to make what it found at
     /// start known before it writes.
     fn wants_commit(&self) -> bool {
         false
     }
-    /// Hands over one batch.
+    /// Hands over one batch; its confirmation may come later.
     fn deliver<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>>;
-    /// Waits until all that was delivered is confirmed; answers the state to commit with the position.
-    fn confirm(&mut self) -> BoxFuture<'_, Result<Vec<u8>, SinkError>>;
-    /// Position and state of the last `confirm` are in the ledger now.
+    /// What is confirmed by now. Asks or syncs if it has to, but does not wait for what may take seconds:
+    /// it is called again as long as something is not confirmed.
+    fn confirm(&mut self) -> BoxFuture<'_, Result<Confirmation, SinkError>>;
+    /// Position and memory of the last `confirm` are in the ledger now.
     fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>>;
 }
 

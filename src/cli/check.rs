@@ -101,7 +101,7 @@ async fn sink(entry: &SinkEntry, ground: &Ground) -> Finding {
         Err(error) => {
             let hint = match &error.recovery {
                 Recovery::Pause { hint } => Some(hint.clone()),
-                Recovery::Retry { .. } | Recovery::Fatal => None,
+                Recovery::Retry { .. } | Recovery::DeadLetter { .. } | Recovery::Fatal => None,
             };
             Finding { what, well: false, counts: true, found: error.to_string(), hint }
         }

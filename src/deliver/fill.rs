@@ -3,6 +3,7 @@
 //! A batch is a pure function of the spool, the ledger's file rows and the position it begins at, so
 //! a retry sends the same bytes. Repeats are left out where the sink has a copy.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use crate::ledger::{Counts, FileFacts, Ledger, LedgerError, Position, StreamId};
 use crate::limits;
 use crate::record::map::Warning;
 use crate::record::reader::Shape;
-use crate::record::{Origin, OwnKey, RawRecord, Record};
-use crate::sink::Batch;
+use crate::record::{Origin, OwnKey, RawRecord, Record, json};
+use crate::sink::{self, About, Batch};
 use crate::spool::{Earlier, FileReader, Repeats, Spool};
 use crate::words::Principal;
 
@@ -23,6 +24,9 @@ use crate::words::Principal;
 struct Current {
     facts: FileFacts,
     origin: Arc<Origin>,
+    /// The same, as a sink may tell it.
+    shown: Arc<sink::Origin>,
+    observed: Arc<str>,
     repeats: Repeats,
     reader: FileReader,
 }
@@ -56,27 +60,26 @@ pub(super) struct Filler {
     start: u64,
     streams: HashMap<StreamId, (Principal, String)>,
     current: Option<Current>,
-    /// The next record.
+    /// The next record, and what became of those before it.
+    pub(super) place: Place,
+}
+
+/// A place in the spool, and what became of the records before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
     pub(super) position: Position,
-    /// What became of the records up to there.
     pub(super) counts: Counts,
 }
 
 impl Filler {
-    pub(super) fn new(
-        ledger: Ledger,
-        spool: Spool,
-        encoder: Arc<Encoder>,
-        start: u64,
-        (position, counts): (Position, Counts),
-    ) -> Self {
+    pub(super) fn new(ledger: Ledger, spool: Spool, encoder: Arc<Encoder>, start: u64, place: Place) -> Self {
         let streams = HashMap::new();
-        Self { ledger, spool, encoder, start, streams, current: None, position, counts }
+        Self { ledger, spool, encoder, start, streams, current: None, place }
     }
 
     /// Goes back to a place; what was read beyond it is read again.
-    pub(super) fn rewind(&mut self, position: Position, counts: Counts) {
-        (self.position, self.counts, self.current) = (position, counts, None);
+    pub(super) fn rewind(&mut self, place: Place) {
+        (self.place, self.current) = (place, None);
     }
 
     /// Appends records until the batch is full, the spool is dry, or a big record is next.
@@ -85,7 +88,7 @@ impl Filler {
             if self.current.is_none() && !self.open().await? {
                 return Ok(End::Dry);
             }
-            let sequence = self.position.sequence;
+            let sequence = self.place.position.sequence;
             let end = tokio::task::block_in_place(|| self.take(batch, most, big))
                 .map_err(|source| FillError::Spool { sequence, source });
             if end.is_err() {
@@ -95,12 +98,12 @@ impl Filler {
                 return Ok(end);
             }
             self.current = None;
-            self.position = Position { sequence: self.position.sequence + 1, record: 0 };
+            self.place.position = Position { sequence: self.place.position.sequence + 1, record: 0 };
         }
     }
 
     async fn open(&mut self) -> Result<bool, FillError> {
-        let Some(facts) = self.ledger.file_at(self.position.sequence).await? else { return Ok(false) };
+        let Some(facts) = self.ledger.file_at(self.place.position.sequence).await? else { return Ok(false) };
         let sequence = facts.sequence;
         if !self.streams.contains_key(&facts.stream) {
             let row = self.ledger.stream(facts.stream).await?;
@@ -115,10 +118,16 @@ impl Filler {
             file_sha256: facts.sha256,
             observed: facts.fetched_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
         });
+        let shown = Arc::new(sink::Origin {
+            principal: origin.principal.id.clone(),
+            event_type: origin.event_type.clone(),
+            file_id: origin.file_id.clone(),
+        });
+        let observed = facts.fetched_at.as_str().into();
         let repeats = Repeats::decode(sequence, &facts.repeats);
-        let reader = FileReader::open(&self.spool, sequence, facts.records, self.position.record)
+        let reader = FileReader::open(&self.spool, sequence, facts.records, self.place.position.record)
             .map_err(|source| FillError::Spool { sequence, source })?;
-        self.current = Some(Current { facts, origin, repeats, reader });
+        self.current = Some(Current { facts, origin, shown, observed, repeats, reader });
         Ok(true)
     }
 
@@ -132,12 +141,12 @@ impl Filler {
             if next.length >= limits::BIG_RECORD_BYTES && !(big && batch.ends.is_empty()) {
                 return Ok(Some(if batch.ends.is_empty() { End::Big } else { End::Full }));
             }
-            let number = self.position.record;
+            let number = self.place.position.record;
             let earlier = current.repeats.get(number);
-            self.position.record += 1;
+            self.place.position.record += 1;
             if matches!(earlier, Some(Earlier::Same(copy)) if copy >= self.start) {
                 current.reader.skip()?;
-                self.counts.repeats += 1;
+                self.place.counts.repeats += 1;
                 continue;
             }
             let by_reference = next.shape == Shape::Oversized && next.has_event_id;
@@ -160,9 +169,17 @@ impl Filler {
             self.encoder.encode(&record, &mut batch.bytes);
             batch.bytes.push(b'\n');
             batch.ends.push(batch.bytes.len());
-            self.counts.delivered += 1;
+            batch.about.push(About {
+                action: record.action.and_then(json::text).map(Cow::into_owned),
+                outcome: record.outcome.result,
+                id: record.id,
+                time: record.time,
+                observed: current.observed.clone(),
+                origin: current.shown.clone(),
+            });
+            self.place.counts.delivered += 1;
         }
-        debug_assert_eq!(self.position.record, current.facts.records, "the index and the ledger agree");
+        debug_assert_eq!(self.place.position.record, current.facts.records, "the index and the ledger agree");
         Ok(None)
     }
 }

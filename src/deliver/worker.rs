@@ -1,5 +1,6 @@
 //! The worker of one sink.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::fill::{End, FillError, Filler};
+use super::fill::{End, FillError, Filler, Place};
 use crate::collect::{Progress, Shared};
 use crate::format::Encoder;
-use crate::ledger::{Counts, LedgerError, Position, SinkRow};
+use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
 use crate::recovery::{Recovery, backoff};
-use crate::sink::{Batch, Sink, SinkError};
+use crate::sink::{Batch, Confirmation, Sink, SinkError};
 
 /// What the configuration says about delivery to one sink.
 #[derive(Clone, Debug)]
@@ -34,7 +35,9 @@ pub struct Worker {
     sink: Box<dyn Sink>,
     settings: Settings,
     filler: Filler,
-    committed: (Position, Counts, Vec<u8>),
+    committed: (Place, Vec<u8>),
+    /// Where each batch that was handed over and not confirmed ends, oldest first.
+    handed: VecDeque<Place>,
     healthy: bool,
     collected: watch::Receiver<u64>,
     /// Turns true when nothing more will be collected.
@@ -62,17 +65,13 @@ impl Worker {
         settings: Settings,
         over: watch::Receiver<bool>,
     ) -> Self {
-        let filler = Filler::new(
-            shared.ledger.clone(),
-            shared.spool.clone(),
-            Arc::new(encoder),
-            row.start,
-            (row.position, row.counts),
-        );
+        let place = Place { position: row.position, counts: row.counts };
+        let (ledger, spool) = (shared.ledger.clone(), shared.spool.clone());
+        let filler = Filler::new(ledger, spool, Arc::new(encoder), row.start, place);
         let collected = shared.next_sequence.subscribe();
-        let committed = (row.position, row.counts, row.memory.unwrap_or_default());
-        let healthy = row.state == "ok";
-        Self { shared, name: row.name, sink, settings, filler, committed, healthy, collected, over }
+        let committed = (place, row.memory.unwrap_or_default());
+        let (handed, healthy) = (VecDeque::new(), row.state == "ok");
+        Self { shared, name: row.name, sink, settings, filler, committed, handed, healthy, collected, over }
     }
 
     /// Delivers until stopped, or until everything is delivered in a run with an end.
@@ -85,7 +84,7 @@ impl Worker {
             Err(Stop::Closed) => return error!(sink = self.name, "delivery ends: the ledger is closed"),
         }
         // A clean stop commits what the sink can still confirm.
-        match tokio::time::timeout(limits::STOP_CONFIRM, self.commit_once()).await {
+        match tokio::time::timeout(limits::STOP_CONFIRM, self.settle()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 warn!(sink = self.name, %error, "not confirmed before the end, it is delivered again");
@@ -94,100 +93,139 @@ impl Worker {
         }
     }
 
+    /// Commits until everything that was handed over is confirmed.
+    async fn settle(&mut self) -> Result<(), CommitError> {
+        self.commit_once().await?;
+        while !self.handed.is_empty() {
+            tokio::time::sleep(limits::CONFIRM_LOOK).await;
+            self.commit_once().await?;
+        }
+        Ok(())
+    }
+
     async fn work(&mut self) -> Result<(), Stop> {
         let mut batch = Batch::default();
         let mut due = Instant::now() + limits::COMMIT_INTERVAL;
         loop {
-            let unconfirmed = self.filler.counts.delivered - self.committed.1.delivered;
             if self.shared.stop.is_cancelled() {
                 return Err(Stop::Stopping);
             }
-            let room = self.settings.max_unconfirmed_records.saturating_sub(unconfirmed);
+            let room = self.room();
             if room == 0 || Instant::now() >= due || self.sink.wants_commit() {
                 self.commit().await?;
                 due = Instant::now() + limits::COMMIT_INTERVAL;
+                if room == 0 && self.room() == 0 {
+                    self.wait(limits::CONFIRM_LOOK).await?;
+                }
                 continue;
             }
             let end = self.deliver_some(&mut batch, room).await?;
             if end == End::Dry {
                 self.commit().await?;
                 due = Instant::now() + limits::COMMIT_INTERVAL;
-                if self.settings.once && *self.over.borrow() && self.drained() {
+                if self.settings.once && *self.over.borrow() && self.is_drained() {
                     return Ok(());
                 }
-                self.wait().await?;
+                let look = if self.handed.is_empty() { limits::IDLE_CONFIRM } else { limits::CONFIRM_LOOK };
+                self.wait(look).await?;
             }
         }
     }
 
-    fn drained(&self) -> bool {
-        self.filler.position.sequence >= *self.collected.borrow()
+    /// Records that may be handed over before something has to be confirmed.
+    fn room(&self) -> u64 {
+        let unconfirmed = self.filler.place.counts.delivered - self.committed.0.counts.delivered;
+        self.settings.max_unconfirmed_records.saturating_sub(unconfirmed)
     }
 
-    /// Waits for more to deliver; while idle the sink is asked now and then, so that it can rotate.
-    async fn wait(&mut self) -> Result<(), Stop> {
+    fn is_drained(&self) -> bool {
+        self.handed.is_empty() && self.filler.place.position.sequence >= *self.collected.borrow()
+    }
+
+    /// Waits for more to deliver, or until it is time to look at the sink again.
+    async fn wait(&mut self, look: Duration) -> Result<(), Stop> {
         let over = *self.over.borrow();
         tokio::select! {
             () = self.shared.stop.cancelled() => Err(Stop::Stopping),
             changed = self.collected.changed() => changed.map_err(|_| Stop::Stopping),
             changed = self.over.changed(), if !over => changed.map_err(|_| Stop::Stopping),
-            () = tokio::time::sleep(limits::IDLE_CONFIRM) => Ok(()),
+            () = tokio::time::sleep(look) => Ok(()),
         }
     }
 
     /// Fills one batch and hands it over.
     async fn deliver_some(&mut self, batch: &mut Batch, room: u64) -> Result<End, Stop> {
-        let shared = self.shared.clone();
         let most = match self.settings.rate {
             Some(rate) => room.min((rate / 4).max(1)),
             None => room,
         };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut permit: Option<SemaphorePermit<'_>> = None;
         let mut tries = 0;
         loop {
-            let from = (self.filler.position, self.filler.counts);
-            batch.clear();
-            let filled = self.filler.fill(batch, most, permit.is_some()).await;
-            let error = match filled {
-                Ok(End::Big) if permit.is_none() => {
-                    permit = Some(shared.big.acquire().await.map_err(|_| Stop::Stopping)?);
-                    batch.bytes.reserve(limits::BIG_BUFFER_BYTES);
-                    continue;
-                }
-                Ok(end) if batch.ends.is_empty() => return Ok(end),
-                Ok(end) => {
-                    match hand_over(self.sink.as_mut(), batch, permit.is_some(), &shared.stop).await? {
-                        Ok(()) => {
-                            self.recovered().await;
-                            self.pace(batch.ends.len()).await?;
-                            if permit.is_some() {
-                                *batch = Batch::default();
-                            }
-                            return Ok(end);
-                        }
-                        Err(error) => error,
-                    }
-                }
-                Err(FillError::Ledger(error)) => trouble(&error)?,
-                Err(error @ FillError::Spool { .. }) => SinkError {
-                    message: error.to_string(),
-                    recovery: Recovery::Pause { hint: "restore the file in the spool folder".into() },
-                },
+            let from = self.filler.place;
+            let error = match self.try_once(batch, most).await {
+                Ok(end) => return Ok(end),
+                Err(error) => error,
             };
-            // The batch is read again, the same bytes: no memory is held while a sink is down.
-            self.filler.rewind(from.0, from.1);
+            // Not handed over, so never to be committed with what was; it is read again, the same bytes, so
+            // that no memory is held while a sink is down.
+            self.filler.rewind(from);
             *batch = Batch::default();
-            permit = None;
-            self.suffer(&error, tries).await?;
+            let error = match error {
+                TryError::Sink(error) => error,
+                TryError::Stop(stop) => return Err(stop),
+            };
+            let lost = error.lost && !self.handed.is_empty();
+            self.suffer(error, tries).await?;
+            if lost {
+                // Delivery begins again further back.
+                return Ok(End::Full);
+            }
             tries += 1;
         }
     }
 
-    async fn pace(&mut self, records: usize) -> Result<(), Stop> {
-        let Some(rate) = self.settings.rate else { return Ok(()) };
-        let wait = Duration::from_secs_f64(records as f64 / rate as f64);
-        self.shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or(Stop::Stopping)
+    /// One batch, alone under the permit when it is a big record.
+    async fn try_once(&mut self, batch: &mut Batch, most: usize) -> Result<End, TryError> {
+        let shared = self.shared.clone();
+        batch.clear();
+        let mut permit: Option<SemaphorePermit<'_>> = None;
+        let mut end = self.fill(batch, most, false).await?;
+        if end == End::Big {
+            permit = Some(shared.big.acquire().await.map_err(|_| Stop::Stopping)?);
+            batch.bytes.reserve(limits::BIG_BUFFER_BYTES);
+            end = self.fill(batch, most, true).await?;
+        }
+        if batch.ends.is_empty() {
+            return Ok(end);
+        }
+        hand_over(self.sink.as_mut(), batch, permit.is_some(), &shared.stop).await?;
+        self.handed.push_back(self.filler.place);
+        self.recovered().await;
+        self.pace(batch.ends.len()).await;
+        if permit.is_some() {
+            *batch = Batch::default();
+        }
+        Ok(end)
+    }
+
+    async fn fill(&mut self, batch: &mut Batch, most: usize, big: bool) -> Result<End, TryError> {
+        match self.filler.fill(batch, most, big).await {
+            Ok(end) => Ok(end),
+            Err(FillError::Ledger(error)) => Err(TryError::Sink(trouble(&error)?)),
+            Err(error @ FillError::Spool { .. }) => {
+                let hint = "restore the file in the spool folder".to_owned();
+                Err(TryError::Sink(SinkError::new(error.to_string(), Recovery::Pause { hint })))
+            }
+        }
+    }
+
+    /// A stop ends the wait, and is seen before the next batch.
+    async fn pace(&mut self, records: usize) {
+        if let Some(rate) = self.settings.rate {
+            let wait = Duration::from_secs_f64(records as f64 / rate as f64);
+            self.shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
     }
 
     async fn commit(&mut self) -> Result<(), Stop> {
@@ -198,8 +236,8 @@ impl Worker {
                     self.recovered().await;
                     return Ok(());
                 }
-                Err(CommitError::Sink(error)) => self.suffer(&error, tries).await?,
-                Err(CommitError::Ledger(error)) => self.suffer(&trouble(&error)?, tries).await?,
+                Err(CommitError::Sink(error)) => self.suffer(error, tries).await?,
+                Err(CommitError::Ledger(error)) => self.suffer(trouble(&error)?, tries).await?,
             }
             tries += 1;
         }
@@ -207,21 +245,29 @@ impl Worker {
 
     /// Confirm, then commit, then tell the sink.
     async fn commit_once(&mut self) -> Result<(), CommitError> {
-        let memory = self.sink.confirm().await?;
-        let (position, counts) = (self.filler.position, self.filler.counts);
-        if (position, counts, &memory) == (self.committed.0, self.committed.1, &self.committed.2) {
-            return Ok(());
+        let Confirmation { batches, memory } = self.sink.confirm().await?;
+        let batches = batches.min(self.handed.len());
+        let place = match batches.checked_sub(1) {
+            // What was passed behind the last batch, such as repeats, waits for nothing.
+            _ if batches == self.handed.len() => self.filler.place,
+            Some(last) => self.handed[last],
+            None => self.committed.0,
+        };
+        if (place, &memory) != (self.committed.0, &self.committed.1) {
+            let reached = self.shared.ground.points.reach("confirmed");
+            reached.map_err(|error| SinkError::new(error.to_string(), Recovery::Fatal))?;
+            let Place { position, counts } = place;
+            let (ledger, name) = (&self.shared.ledger, self.name.clone());
+            ledger.record_position(name, position, counts, memory.clone()).await?;
+            let new = counts.delivered - self.committed.0.counts.delivered;
+            Progress::add(&self.shared.progress.delivered, new);
+            self.committed = (place, memory);
+            self.handed.drain(..batches);
+            self.sink.committed().await?;
+        } else {
+            self.handed.drain(..batches);
         }
-        self.shared
-            .ground
-            .points
-            .reach("confirmed")
-            .map_err(|error| SinkError { message: error.to_string(), recovery: Recovery::Fatal })?;
-        self.shared.ledger.record_position(self.name.clone(), position, counts, memory.clone()).await?;
-        let new = counts.delivered - self.committed.1.delivered;
-        Progress::add(&self.shared.progress.delivered, new);
-        self.committed = (position, counts, memory);
-        Ok(self.sink.committed().await?)
+        Ok(())
     }
 
     async fn recovered(&mut self) {
@@ -240,8 +286,12 @@ impl Worker {
         }
     }
 
-    /// Records the trouble and waits before the next try.
-    async fn suffer(&mut self, trouble: &SinkError, tries: u32) -> Result<(), Stop> {
+    /// Records the trouble, takes back what was lost, and waits before the next try.
+    async fn suffer(&mut self, trouble: SinkError, tries: u32) -> Result<(), Stop> {
+        if trouble.lost {
+            self.handed.clear();
+            self.filler.rewind(self.committed.0);
+        }
         self.healthy = false;
         let (state, hint, delay) = match &trouble.recovery {
             Recovery::Retry { after } => {
@@ -253,7 +303,7 @@ impl Worker {
                 error!(sink = self.name, error = %trouble, hint, "delivery paused");
                 ("paused", Some(hint.clone()), limits::SINK_PROBE)
             }
-            Recovery::Fatal => {
+            Recovery::DeadLetter { .. } | Recovery::Fatal => {
                 error!(sink = self.name, error = %trouble, "delivery stopped");
                 ("paused", Some("see the log; restart when it is mended".into()), limits::SINK_PROBE)
             }
@@ -274,17 +324,17 @@ async fn hand_over(
     batch: &Batch,
     big: bool,
     stop: &CancellationToken,
-) -> Result<Result<(), SinkError>, Stop> {
-    let delivering = sink.deliver(batch);
-    if !big {
-        return stop.run_until_cancelled(delivering).await.ok_or(Stop::Stopping);
-    }
-    let timed = tokio::time::timeout(limits::BIG_HOLD, delivering);
-    let taken = stop.run_until_cancelled(timed).await.ok_or(Stop::Stopping)?;
-    Ok(taken.unwrap_or_else(|_| {
-        let message = "a big record was not taken in time".to_owned();
-        Err(SinkError { message, recovery: Recovery::Retry { after: None } })
-    }))
+) -> Result<(), TryError> {
+    let delivering = async {
+        let delivering = sink.deliver(batch);
+        if !big {
+            return delivering.await;
+        }
+        tokio::time::timeout(limits::BIG_HOLD, delivering).await.unwrap_or_else(|_| {
+            Err(SinkError::new("a big record was not taken in time", Recovery::Retry { after: None }))
+        })
+    };
+    Ok(stop.run_until_cancelled(delivering).await.ok_or(Stop::Stopping)??)
 }
 
 /// A ledger that cannot be used for now is met as a sink that cannot.
@@ -293,7 +343,16 @@ fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
         return Err(Stop::Closed);
     }
     let hint = "make room where data_dir lies, and check that it can be written".to_owned();
-    Ok(SinkError { message: error.to_string(), recovery: Recovery::Pause { hint } })
+    Ok(SinkError::new(error.to_string(), Recovery::Pause { hint }))
+}
+
+/// Why a batch was not handed over.
+#[derive(Debug, thiserror::Error)]
+enum TryError {
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error(transparent)]
+    Stop(#[from] Stop),
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -270,13 +270,11 @@ impl Active {
         let read = self.each_window(from, to, false, &mut sum);
         read.map_err(cannot("read back", &self.path))?;
         if sum.finish() != self.place.sum.clone().finish() {
-            return Err(SinkError {
-                message: format!(
-                    "{} lost what was written after byte {from}: check the disk, then restart, and it is delivered again",
-                    self.path.display()
-                ),
-                recovery: Recovery::Fatal,
-            });
+            let message = format!(
+                "{} lost what was written after byte {from}: check the disk, then restart, and it is delivered again",
+                self.path.display()
+            );
+            return Err(SinkError::new(message, Recovery::Fatal));
         }
         let (file, _) = open(&self.ground, &self.path, self.access).map_err(cannot("open", &self.path))?;
         self.file = file;

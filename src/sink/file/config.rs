@@ -152,9 +152,9 @@ fn group_id(ground: &Ground, name: &str) -> Result<u32, SinkError> {
     let path = Path::new(GROUPS);
     let read = ground.disk.open(path).and_then(|mut file| file.read_to_string(&mut text));
     read.map_err(cannot("read", path))?;
-    find_group(&text, name).ok_or_else(|| SinkError {
-        message: format!("there is no group {name:?} in {GROUPS}"),
-        recovery: Recovery::Pause { hint: "make the group, or give its number as `group`".into() },
+    find_group(&text, name).ok_or_else(|| {
+        let hint = "make the group, or give its number as `group`".into();
+        SinkError::new(format!("there is no group {name:?} in {GROUPS}"), Recovery::Pause { hint })
     })
 }
 

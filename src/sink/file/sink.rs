@@ -15,7 +15,7 @@ use super::keep::Keeper;
 use super::rotate::{self, Memory, Name};
 use super::trouble::cannot;
 use crate::ground::Ground;
-use crate::sink::{Batch, Guarantee, Sink, SinkError};
+use crate::sink::{Batch, Confirmation, Sink, SinkError};
 
 /// See the module.
 pub(super) struct FileSink {
@@ -165,10 +165,6 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::Durable
-    }
-
     fn wants_commit(&self) -> bool {
         let full = |active: &Active| active.is_settled() && active.length() >= self.config.rotate_bytes.0;
         self.access.is_none() || self.may_rename || self.active.as_ref().is_some_and(full)
@@ -178,8 +174,8 @@ impl Sink for FileSink {
         Box::pin(async { tokio::task::block_in_place(|| self.write(batch)) })
     }
 
-    fn confirm(&mut self) -> BoxFuture<'_, Result<Vec<u8>, SinkError>> {
-        Box::pin(async { tokio::task::block_in_place(|| self.sync()) })
+    fn confirm(&mut self) -> BoxFuture<'_, Result<Confirmation, SinkError>> {
+        Box::pin(async { tokio::task::block_in_place(|| self.sync()).map(Confirmation::all) })
     }
 
     fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {

@@ -13,7 +13,7 @@ pub(super) fn cannot(what: &str, path: &Path) -> impl Fn(io::Error) -> SinkError
             Some(hint) => Recovery::Pause { hint },
             None => Recovery::Retry { after: None },
         };
-        SinkError { message: format!("cannot {what} {}: {error}", path.display()), recovery }
+        SinkError::new(format!("cannot {what} {}: {error}", path.display()), recovery)
     }
 }
 

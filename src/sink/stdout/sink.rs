@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use futures_util::future::BoxFuture;
 
 use crate::recovery::Recovery;
-use crate::sink::{Batch, Guarantee, Sink, SinkError};
+use crate::sink::{Batch, Confirmation, Sink, SinkError};
 
 /// Opens the stream; a test gives its own.
 type Opener = fn() -> io::Result<Box<dyn Write + Send>>;
@@ -46,18 +46,14 @@ impl<O: Fn() -> io::Result<Box<dyn Write + Send>>> StdoutSink<O> {
 }
 
 impl<O: Fn() -> io::Result<Box<dyn Write + Send>> + Send> Sink for StdoutSink<O> {
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::Sent
-    }
-
     fn deliver<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>> {
         Box::pin(async {
             tokio::task::block_in_place(|| self.write(&batch.bytes)).map_err(|error| trouble(&error))
         })
     }
 
-    fn confirm(&mut self) -> BoxFuture<'_, Result<Vec<u8>, SinkError>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn confirm(&mut self) -> BoxFuture<'_, Result<Confirmation, SinkError>> {
+        Box::pin(async { Ok(Confirmation::all(Vec::new())) })
     }
 
     fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
@@ -70,7 +66,7 @@ fn trouble(error: &io::Error) -> SinkError {
         io::ErrorKind::BrokenPipe => Recovery::Pause { hint: "nothing reads standard output".into() },
         _ => Recovery::Retry { after: None },
     };
-    SinkError { message: format!("cannot write to standard output: {error}"), recovery }
+    SinkError::new(format!("cannot write to standard output: {error}"), recovery)
 }
 
 #[cfg(test)]
@@ -108,13 +104,14 @@ mod tests {
         let same = stream.clone();
         let opener = move || Ok(Box::new(same.clone()) as Box<dyn Write + Send>);
         let mut sink = StdoutSink { opener, out: None, sent: 0 };
-        let batch = Batch { bytes: b"first\nsecond\n".to_vec(), ends: vec![6, 13] };
+        let batch = Batch { bytes: b"first\nsecond\n".to_vec(), ends: vec![6, 13], ..Batch::default() };
         let error = sink.deliver(&batch).await.unwrap_err();
         assert_eq!(error.recovery, Recovery::Pause { hint: "nothing reads standard output".into() });
-        let longer = Batch { bytes: b"first\nsecond\nthird\n".to_vec(), ends: vec![6, 13, 19] };
+        let longer =
+            Batch { bytes: b"first\nsecond\nthird\n".to_vec(), ends: vec![6, 13, 19], ..Batch::default() };
         sink.deliver(&longer).await.unwrap();
         sink.deliver(&batch).await.unwrap();
-        assert_eq!(sink.confirm().await.unwrap(), b"");
+        assert_eq!(sink.confirm().await.unwrap().memory, b"");
         assert_eq!(stream.0.lock().unwrap().0, b"first\nsecond\nthird\nfirst\nsecond\n");
     }
 }

@@ -203,7 +203,7 @@ impl World {
     }
 
     pub(super) async fn commit(&mut self) -> Result<(), SinkError> {
-        let memory = self.sink.confirm().await?;
+        let memory = self.sink.confirm().await?.memory;
         self.look();
         if self.committed != (self.delivered, Some(memory.clone())) {
             self.committed = (self.delivered, Some(memory));

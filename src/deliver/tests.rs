@@ -1,0 +1,246 @@
+//! Workers against sinks that hang, confirm late, lose and fail.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::collect::{Progress, Shared};
+use crate::disk::PRIVATE_FILE;
+use crate::format::{Encoder, Format, Options};
+use crate::ground::Ground;
+use crate::ledger::{Ledger, NewFile, PageEntry, SinkStart};
+use crate::recovery::Recovery;
+use crate::sink::{Batch, Confirmation, Sink, SinkError};
+use crate::spool::{self, Spool};
+use crate::words::{Principal, PrincipalKind};
+
+const FILES: u64 = 6;
+const RECORDS: u64 = 40;
+
+/// What a sink does, and what it saw.
+#[derive(Debug, Default)]
+struct Script {
+    /// Deliveries that succeed before one fails.
+    fails_after: Option<usize>,
+    /// That failure loses what is not confirmed.
+    loses: bool,
+    /// Deliveries that succeed before one never ends.
+    hangs_after: Option<usize>,
+    /// Batches confirmed by each call; all when none is given.
+    confirms: Option<usize>,
+    lines: Vec<Vec<u8>>,
+    deliveries: usize,
+}
+
+struct Scripted {
+    script: Arc<Mutex<Script>>,
+    waiting: usize,
+}
+
+impl Sink for Scripted {
+    fn deliver<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>> {
+        Box::pin(async move {
+            let hangs = {
+                let mut script = self.script.lock().unwrap();
+                script.deliveries += 1;
+                if script.fails_after.is_some_and(|after| script.deliveries > after) {
+                    script.fails_after = None;
+                    let error = SinkError::new("refused once", Recovery::Retry { after: None });
+                    if script.loses {
+                        self.waiting = 0;
+                        return Err(error.losing());
+                    }
+                    return Err(error);
+                }
+                script.hangs_after.is_some_and(|after| script.deliveries > after)
+            };
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            self.script.lock().unwrap().lines.extend(batch.records().map(<[u8]>::to_vec));
+            self.waiting += 1;
+            Ok(())
+        })
+    }
+
+    fn confirm(&mut self) -> BoxFuture<'_, Result<Confirmation, SinkError>> {
+        Box::pin(async {
+            let batches = self.script.lock().unwrap().confirms.unwrap_or(usize::MAX).min(self.waiting);
+            self.waiting -= batches;
+            Ok(Confirmation { batches, memory: Vec::new() })
+        })
+    }
+
+    fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A spool with files in it, and the sinks' rows.
+struct Bench {
+    shared: Shared,
+    _folder: TempDir,
+}
+
+fn line(file: u64, record: u64) -> Vec<u8> {
+    format!("{{\"event_id\":\"{file}-{record}\",\"text\":\"{}\"}}\n", "x".repeat(20)).into_bytes()
+}
+
+fn all_lines() -> Vec<Vec<u8>> {
+    (1..=FILES).flat_map(|file| (0..RECORDS).map(move |record| line(file, record))).collect()
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ground = Ground::real();
+        let (ledger, _thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+        let spool = Spool::open(ground.disk.clone(), &folder.path().join("spool")).unwrap();
+        let bench = Self {
+            shared: Shared {
+                ground,
+                ledger,
+                spool,
+                cutting: Arc::new(Semaphore::new(1)),
+                big: Arc::new(Semaphore::new(1)),
+                stop: CancellationToken::new(),
+                progress: Arc::new(Progress::default()),
+                spool_max_bytes: u64::MAX,
+                room: Arc::new(Notify::new()),
+                next_sequence: Arc::new(watch::Sender::new(FILES + 1)),
+            },
+            _folder: folder,
+        };
+        bench.fill().await;
+        bench
+    }
+
+    async fn fill(&self) {
+        let Shared { ledger, spool, ground, .. } = &self.shared;
+        let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
+        let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0).await.unwrap();
+        for file in 1..=FILES {
+            let entry = PageEntry {
+                file_id: format!("f{file}"),
+                end_time: "2026-11-20T00:00:00Z".into(),
+                end_at: 1,
+                size: None,
+                sha256: None,
+            };
+            ledger.record_page(stream, vec![entry], None, 0, 1).await.unwrap();
+            let pending = ledger.due_files(stream, 1, 1, [].into()).await.unwrap().remove(0);
+            let names = spool.incoming(pending.row);
+            let mut data = ground.disk.create(&names.data, PRIVATE_FILE).unwrap();
+            for record in 0..RECORDS {
+                data.write_all(&line(file, record)).unwrap();
+            }
+            let scanned = spool::scan(ground.disk.as_ref(), data, &names).unwrap();
+            spool.adopt(&names, file).unwrap();
+            let new = NewFile {
+                row: pending.row,
+                sequence: file,
+                fetched_at: "2026-11-20T00:00:00Z".into(),
+                fetched_with: None,
+                bytes: 1,
+                sha256: [0; 32],
+                records: scanned.records,
+                malformed: 0,
+                repeats: Vec::new(),
+            };
+            ledger.record_files(vec![new]).await.unwrap();
+        }
+    }
+
+    /// A worker as after a start of the program; a new stop belongs to it.
+    async fn worker(&mut self, name: &str, script: &Arc<Mutex<Script>>, window: u64) -> Worker {
+        self.shared.stop = CancellationToken::new();
+        let ledger = &self.shared.ledger;
+        let row = ledger.enable_sink(name.into(), "t", "sent", SinkStart::Beginning).await.unwrap();
+        let options = Options { format: Format::Raw, ..Options::default() };
+        let settings = Settings { max_unconfirmed_records: window, rate: None, once: true };
+        let over = watch::Sender::new(true).subscribe();
+        let sink = Box::new(Scripted { script: script.clone(), waiting: 0 });
+        Worker::new(self.shared.clone(), row, sink, Encoder::new(options), settings, over)
+    }
+
+    async fn row(&self, name: &str) -> crate::ledger::SinkRow {
+        let rows = self.shared.ledger.sinks().await.unwrap();
+        rows.into_iter().find(|row| row.name == name).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_a_stop_cut_off_is_never_committed() {
+    let mut bench = Bench::new().await;
+    let script = Arc::new(Mutex::new(Script { hangs_after: Some(2), ..Script::default() }));
+    let worker = bench.worker("a", &script, 7).await;
+    let stop = bench.shared.stop.clone();
+    let running = tokio::spawn(worker.run());
+    while script.lock().unwrap().deliveries < 3 {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    let row = bench.row("a").await;
+    assert_eq!(row.counts.delivered, script.lock().unwrap().lines.len() as u64);
+    script.lock().unwrap().hangs_after = None;
+    bench.worker("a", &script, 7).await.run().await;
+    assert_eq!(script.lock().unwrap().lines, all_lines(), "each record once, in order");
+    assert_eq!(bench.row("a").await.records_pending, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_follow_what_is_confirmed_and_the_window_holds() {
+    let mut bench = Bench::new().await;
+    let script = Arc::new(Mutex::new(Script { confirms: Some(0), ..Script::default() }));
+    let worker = bench.worker("a", &script, 100).await;
+    let stop = bench.shared.stop.clone();
+    let running = tokio::spawn(worker.run());
+    while script.lock().unwrap().lines.len() < 100 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(bench.row("a").await.counts.delivered, 0, "nothing is confirmed");
+    script.lock().unwrap().confirms = Some(1);
+    running.await.unwrap();
+    assert_eq!(script.lock().unwrap().lines, all_lines());
+    assert_eq!(bench.row("a").await.counts.delivered, FILES * RECORDS);
+    assert!(!stop.is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_is_handed_over_again_and_nothing_else() {
+    for (loses, window) in [(true, 90), (false, 90)] {
+        let mut bench = Bench::new().await;
+        let first = Script { fails_after: Some(2), loses, confirms: Some(1), ..Script::default() };
+        let script = Arc::new(Mutex::new(first));
+        bench.worker("a", &script, window).await.run().await;
+        let lines = std::mem::take(&mut script.lock().unwrap().lines);
+        let mut once = lines.clone();
+        let mut seen = std::collections::HashSet::new();
+        once.retain(|line| seen.insert(line.clone()));
+        assert_eq!(once, all_lines(), "nothing is missing, order is kept");
+        let again = lines.len() - once.len();
+        assert!(again <= usize::try_from(window).unwrap() && (loses || again == 0), "{again} came again");
+        assert_eq!(bench.row("a").await.counts.delivered, FILES * RECORDS);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_hangs_holds_nobody_else() {
+    let mut bench = Bench::new().await;
+    let stuck = Arc::new(Mutex::new(Script { hangs_after: Some(0), ..Script::default() }));
+    let well = Arc::new(Mutex::new(Script::default()));
+    let hanging = tokio::spawn(bench.worker("stuck", &stuck, 50).await.run());
+    let stop = bench.shared.stop.clone();
+    bench.worker("well", &well, 50).await.run().await;
+    assert_eq!(well.lock().unwrap().lines, all_lines());
+    stop.cancel();
+    hanging.await.unwrap();
+    assert_eq!(bench.row("stuck").await.records_pending, FILES * RECORDS);
+}
