@@ -5,6 +5,7 @@
 //! never shows a query string; signed addresses carry their credential there.
 
 mod rate;
+mod tls;
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -18,6 +19,7 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use url::{Host, Url};
 
 pub use rate::RateLimit;
+pub use tls::TlsConfig;
 
 use crate::limits;
 

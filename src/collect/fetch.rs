@@ -340,9 +340,10 @@ impl Fetcher {
         let Shared { ground, cutting, big, .. } = &self.shared;
         let _cutting = cutting.acquire().await.map_err(|_| FetchError::Stopping)?;
         let longest = tokio::task::block_in_place(|| spool::longest_line(data.as_mut()))?;
-        let _big = match longest >= limits::BIG_RECORD_BYTES.into() {
-            true => Some(big.acquire().await.map_err(|_| FetchError::Stopping)?),
-            false => None,
+        let _big = if longest >= limits::BIG_RECORD_BYTES.into() {
+            Some(big.acquire().await.map_err(|_| FetchError::Stopping)?)
+        } else {
+            None
         };
         let (disk, names) = (ground.disk.clone(), names.clone());
         let scanned = tokio::task::spawn_blocking(move || spool::scan(disk.as_ref(), data, &names));

@@ -253,7 +253,9 @@ impl Worker {
             Some(last) => self.handed[last],
             None => self.committed.0,
         };
-        if (place, &memory) != (self.committed.0, &self.committed.1) {
+        if (place, &memory) == (self.committed.0, &self.committed.1) {
+            self.handed.drain(..batches);
+        } else {
             let reached = self.shared.ground.points.reach("confirmed");
             reached.map_err(|error| SinkError::new(error.to_string(), Recovery::Fatal))?;
             let Place { position, counts } = place;
@@ -264,8 +266,6 @@ impl Worker {
             self.committed = (place, memory);
             self.handed.drain(..batches);
             self.sink.committed().await?;
-        } else {
-            self.handed.drain(..batches);
         }
         Ok(())
     }

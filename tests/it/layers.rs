@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spool", &["disk"]),
     ("source", &["disk", "net"]),
     ("format", &[]),
-    ("sink", &["disk", "ground"]),
+    ("sink", &["disk", "ground", "net"]),
     ("config", &["format", "ledger", "net", "sink", "source"]),
     ("collect", &["disk", "ground", "ledger", "source", "spool"]),
     ("deliver", &["collect", "format", "ledger", "sink", "spool"]),
