@@ -154,7 +154,7 @@ impl Lister {
         let sweep = sweep || row.swept_at.is_some_and(|at| began - at >= limits::SWEEP_INTERVAL);
         let cursor = row.cursor.as_deref().and_then(seconds);
         let resume = cursor.map_or(row.started_at, |cursor| cursor.min(began) - self.stream.overlap);
-        let from = if sweep { floor } else { resume.max(floor) };
+        let from = if sweep { floor } else { resume.max(floor) }.max(row.started_at);
         if row.covered_until.is_some_and(|until| until < floor) {
             error!(
                 event_type = self.stream.event_type,

@@ -167,7 +167,7 @@ impl Ledger {
         self.call(|connection| connection.execute("UPDATE stream SET enabled = 0", []).map(drop)).await
     }
 
-    /// Finds the stream, or starts it at `started_at`.
+    /// Finds the stream, or starts it at `started_at`; one that began later is to be swept from there.
     pub async fn enable_stream(
         &self,
         source: String,
@@ -179,7 +179,8 @@ impl Ledger {
             connection.query_row(
                 "INSERT INTO stream (principal_kind, principal, event_type, source, enabled, started_at)
                  VALUES (?1, ?2, ?3, ?4, 1, ?5)
-                 ON CONFLICT (principal, event_type) DO UPDATE SET source = ?4, enabled = 1
+                 ON CONFLICT (principal, event_type) DO UPDATE SET source = ?4, enabled = 1,
+                     swept_at = iif(?5 < started_at, 0, swept_at), started_at = min(started_at, ?5)
                  RETURNING id",
                 params![principal.kind.as_str(), principal.id, event_type, source, started_at],
                 |row| row.get(0).map(StreamId),

@@ -144,3 +144,17 @@ async fn a_gap_is_counted_once() {
     bench.ledger.record_gap(bench.stream, 0).await.unwrap();
     assert_eq!((bench.row().await.gaps, bench.row().await.covered_until), (2, Some(NOW - 10)));
 }
+
+#[tokio::test]
+async fn a_stream_that_shall_reach_further_back_is_swept() {
+    let bench = bench().await;
+    bench.ledger.record_listing(bench.stream, NOW, NOW, true).await.unwrap();
+    let enable = async |started_at| {
+        let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
+        bench.ledger.enable_stream("codex".into(), principal, "CODEX_LOG".into(), started_at).await.unwrap()
+    };
+    enable(NOW - 50).await;
+    assert_eq!((bench.row().await.started_at, bench.row().await.swept_at), (NOW - 100, Some(NOW)));
+    enable(NOW - 500).await;
+    assert_eq!((bench.row().await.started_at, bench.row().await.swept_at), (NOW - 500, Some(0)));
+}
