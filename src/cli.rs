@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod demo;
 mod holes;
+mod letters;
 mod logs;
 mod progress;
 mod run;
@@ -120,6 +121,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Check(options) => check::check(&at, &options),
         Command::Status { json } => status::status(&at, json),
         Command::Holes(options) => holes::holes(&at, &options),
+        Command::DeadLetters(options) => letters::letters(&at, options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -101,6 +101,8 @@ pub struct SinkEntry {
     pub max_unconfirmed_records: u64,
     /// Records a second at most, never 0.
     pub rate: Option<u64>,
+    /// Which records it gets.
+    pub select: format::Select,
     /// How records are encoded for it.
     pub options: format::Options,
     /// Its own keys.

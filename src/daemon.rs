@@ -20,7 +20,7 @@ use tracing::{error, info};
 
 use crate::collect::{Finisher, Progress, RETENTION, Shared, Signal};
 use crate::config::Config;
-use crate::deliver::Cleaner;
+use crate::deliver::{Cleaner, Letters};
 use crate::ground::Ground;
 use crate::ledger::{Ledger, LedgerError, LedgerThread};
 use crate::limits;
@@ -65,7 +65,7 @@ pub struct Daemon {
     sinks: Vec<SinkParts>,
     keep: Duration,
     server: Server,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Daemon {
@@ -98,7 +98,7 @@ impl Daemon {
         let sources = build::sources(&shared, config, &transport, mode).await?;
         let sinks = build::sinks(&shared, config, mode).await?;
         let server = Server::bind(&folder.socket())?;
-        Ok(Self { shared, thread, sources, sinks, keep: config.spool.keep, server, _folder: folder })
+        Ok(Self { shared, thread, sources, sinks, keep: config.spool.keep, server, folder })
     }
 
     /// Ends the run cleanly when cancelled.
@@ -113,7 +113,7 @@ impl Daemon {
 
     /// Runs to the end; answers how things stand then.
     pub async fn run(self) -> Result<Status, LedgerError> {
-        let Self { shared, thread, sources, sinks, keep, server, _folder } = self;
+        let Self { shared, thread, sources, sinks, keep, server, folder } = self;
         info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), sinks = sinks.len(), "started");
         let signals: Vec<Arc<Signal>> = sources.iter().map(|source| source.signal.clone()).collect();
         let (finisher, fetched) = Finisher::new(shared.clone());
@@ -124,16 +124,20 @@ impl Daemon {
         drop(fetched);
         let finishing = tokio::spawn(finisher.run());
         let (over, collected_all) = watch::channel(false);
+        let letters = Letters::new(shared.ground.disk.clone(), folder.dead_letters());
         let mut delivering = JoinSet::new();
         for sink in sinks {
-            delivering.spawn(sink.worker(&shared, collected_all.clone()).run());
+            delivering.spawn(sink.worker(&shared, &letters, collected_all.clone()).run());
         }
+        let next_sequence = shared.next_sequence.clone();
         let mut aside = JoinSet::new();
         aside.spawn(Cleaner::new(shared.clone(), keep).run());
         aside.spawn(server.run(shared.ledger.clone(), shared.stop.clone(), move || {
             for signal in &signals {
                 signal.work.notify_one();
             }
+            // Wakes the sinks too, without news.
+            next_sequence.send_modify(|_| ());
         }));
         let parts = shared.clone();
         aside.spawn(async move {

@@ -5,12 +5,15 @@
 //! position, accounts and the sink's own memory move, in one transaction. What was handed over and not
 //! confirmed is bounded by `max_unconfirmed_records`, and that is all a crash can repeat.
 
+mod bury;
 mod clean;
 mod fill;
+mod letters;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
 pub use clean::Cleaner;
+pub use letters::Letters;
 pub use worker::{Settings, Worker};

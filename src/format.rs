@@ -2,6 +2,7 @@
 
 mod native;
 mod raw;
+mod select;
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::record::Record;
+
+pub use select::Select;
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -5,6 +5,7 @@
 //! answered before its commit; a job that fails undoes only itself. Never holds content or a secret.
 
 mod files;
+mod letters;
 mod schema;
 mod sinks;
 mod streams;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 mod tests;
 
 pub use files::{Candidate, Collected, FileFacts, HoleRow, NewFile, PendingFile};
+pub use letters::LetterRow;
 pub use schema::SCHEMA_VERSION;
 pub use sinks::{Counts, Position, SinkRow, SinkStart};
 pub use streams::{PageEntry, StreamId, StreamRow, StreamState};

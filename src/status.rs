@@ -82,8 +82,6 @@ pub struct StreamStatus {
     pub holes: i64,
     /// Of these, not acknowledged.
     pub holes_unacknowledged: i64,
-    /// Ties that paging could not resolve, listings missed for over 30 days.
-    pub gaps: i64,
     /// See [`Headroom`].
     pub headroom_seconds: i64,
     /// The latest a file appeared behind newer ones.
@@ -154,7 +152,7 @@ impl Status {
         let streams: Vec<_> = streams.iter().map(|row| stream(row, second)).collect();
         let sinks: Vec<_> = sinks.into_iter().map(sink).collect();
         let mut attention: Vec<String> = streams.iter().flat_map(stream_attention).collect();
-        attention.extend(sinks.iter().filter_map(sink_attention));
+        attention.extend(sinks.iter().flat_map(sink_attention));
         if let Some(least) = headroom.as_ref().filter(|least| least.seconds < LITTLE_HEADROOM) {
             let left = crate::units::spoken(least.seconds);
             attention.push(format!("{}: {left} left before the provider drops files", least.stream));
@@ -213,7 +211,6 @@ fn stream(row: &StreamRow, now: i64) -> StreamStatus {
         records_collected: row.records_collected,
         holes: row.holes,
         holes_unacknowledged: row.holes_open,
-        gaps: row.gaps,
         headroom_seconds: headroom(row, now),
         lateness_max_seconds: row.lateness_max,
     }

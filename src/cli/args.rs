@@ -12,7 +12,7 @@ Exit codes:
   1   internal error
   2   wrong use
   3   finished, but something needs attention: pending files, refused streams, unacknowledged holes,
-      undelivered records, a failed probe
+      undelivered records, dead letters, a failed probe
   4   another daemon holds the data folder
   78  configuration
 
@@ -47,6 +47,8 @@ pub enum Command {
     },
     /// List log files that could not be had, or act on one.
     Holes(HolesOptions),
+    /// List records that a sink can never take, or try them again.
+    DeadLetters(LettersOptions),
     /// Run the API simulator alone.
     Simulate(SimulateOptions),
     /// Print completions for a shell.
@@ -94,6 +96,17 @@ pub struct HolesOptions {
     /// Note that somebody has seen this hole, so that it needs no more attention.
     #[arg(long, value_name = "ID")]
     pub acknowledge: Option<i64>,
+}
+
+/// Of `dead-letters`.
+#[derive(Debug, Args)]
+pub struct LettersOptions {
+    /// Only those of this sink.
+    #[arg(long, value_name = "SINK")]
+    pub sink: Option<String>,
+    /// Deliver them after all.
+    #[arg(long)]
+    pub retry: bool,
 }
 
 /// Of `simulate`.

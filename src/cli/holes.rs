@@ -18,7 +18,7 @@ pub fn holes(at: &Place, options: &HolesOptions) -> Outcome {
         (None, None) => return list(&viewer.holes()?),
     };
     drop(viewer);
-    match change(&config, request)? {
+    match change(&config, &request)? {
         Answer::Done => {
             say(if options.retry.is_some() {
                 "the log file is pending again"
@@ -35,13 +35,13 @@ pub fn holes(at: &Place, options: &HolesOptions) -> Outcome {
 }
 
 /// Through the daemon where one runs, else directly, holding the data folder meanwhile.
-fn change(config: &Config, request: Request) -> Result<Answer, Failure> {
+pub fn change(config: &Config, request: &Request) -> Result<Answer, Failure> {
     if let Some(answer) = control::ask(&folder::socket(&config.data_dir), request)? {
         return Ok(answer);
     }
     let folder = folder::Folder::hold(&RealDisk, &config.data_dir).map_err(StartError::from)?;
     let (ledger, thread) = Ledger::open(&folder.ledger())?;
-    let answer = runtime()?.block_on(control::act(&ledger, request));
+    let answer = runtime()?.block_on(control::act(&ledger, request.clone()));
     drop(ledger);
     thread.join();
     Ok(answer?)

@@ -13,7 +13,7 @@ pub fn status(at: &Place, json: bool) -> Outcome {
     let viewer = viewer(&config.data_dir)?;
     let socket = folder::socket(&config.data_dir);
     // A socket that may not be used is one that somebody holds.
-    let running = control::ask(&socket, control::Request::Ping).map_or(true, |answer| answer.is_some());
+    let running = control::ask(&socket, &control::Request::Ping).map_or(true, |answer| answer.is_some());
     let status = Status::view(&viewer, SystemClock.now(), running)?;
     if json {
         let mut text = serde_json::to_vec_pretty(&status).map_err(anyhow::Error::from)?;

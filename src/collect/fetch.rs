@@ -285,14 +285,18 @@ impl Fetcher {
     }
 
     /// The reason why a file can never be had, if that is so.
+    ///
+    /// The provider has to say it: a fresh listing no longer shows the file. Neither a clock that runs ahead
+    /// nor a network that fails makes a hole.
     async fn gone(&self, file: &PendingFile, error: &FetchError, now: i64) -> Option<&'static str> {
         let FetchError::Api(ApiError { kind, .. }) = error else { return None };
-        if file.end_at + RETENTION < now && *kind != ErrorKind::Disk {
-            return Some("its 30 days at the provider were over before it could be fetched");
-        }
-        if *kind != ErrorKind::Gone {
+        let reason = if *kind == ErrorKind::Gone {
+            "the provider answered 404 and no longer lists it"
+        } else if file.end_at + RETENTION < now {
+            "its 30 days at the provider were over before it could be fetched"
+        } else {
             return None;
-        }
+        };
         let stream = self.streams.get(&file.stream)?;
         let end = file.end_time.parse::<Timestamp>().ok()?;
         let second = Duration::from_secs(1);
@@ -306,7 +310,7 @@ impl Fetcher {
         let whole = !page.has_more
             || page.files.iter().any(|other| other.end_time.parse::<Timestamp>().is_ok_and(|at| at > end));
         let listed = page.files.iter().any(|listed| listed.id == file.file_id);
-        (whole && !listed).then_some("the provider answered 404 and no longer lists it")
+        (whole && !listed).then_some(reason)
     }
 
     async fn fetch(&self, file: &PendingFile) -> Result<(), FetchError> {

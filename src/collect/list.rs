@@ -160,7 +160,10 @@ impl Lister {
                 event_type = self.stream.event_type,
                 "this stream was not listed for over 30 days: files that expired meanwhile are unknown"
             );
-            ledger.record_gap(self.stream.id, floor).await?;
+            let moment = (rfc3339(floor), floor);
+            let reason = "nothing was listed for over 30 days: what expired meanwhile is unknown";
+            let name = format!("unlisted-until-{}", rfc3339(floor));
+            ledger.record_gap(self.stream.id, name, moment, reason, Some(floor)).await?;
         }
         let mut after = rfc3339(from);
         let mut reached = cursor;
@@ -192,14 +195,17 @@ impl Lister {
     async fn check_ties(&self, end: i64, reached: &mut Option<i64>) -> Result<(), ListError> {
         let after = rfc3339(end - 1);
         let page = self.stream.client.list(&self.stream.event_type, &after, None, limits::PAGE).await?;
-        let last = self.record(&page, reached).await?;
-        if page.has_more && last.is_none_or(|last| last <= end) {
-            error!(
-                event_type = self.stream.event_type,
-                end_time = rfc3339(end),
-                "more files share one end_time than a page holds: some of them cannot be listed"
-            );
-            self.shared.ledger.record_gap(self.stream.id, 0).await?;
+        if page.has_more && page.files.is_empty() {
+            return Err(ListError::Protocol("a page claims more, but is empty"));
+        }
+        self.record(&page, reached).await?;
+        let beyond = newest(&page).as_deref().and_then(seconds).is_some_and(|newest| newest > end);
+        if page.has_more && !beyond {
+            let (end_time, event_type) = (rfc3339(end), self.stream.event_type.as_str());
+            error!(event_type, end_time, "more files share one end_time than a page holds");
+            let reason = "more files share this end_time than a page holds: some of them cannot be listed";
+            let (name, moment) = (format!("tie-{end_time}"), (end_time, end));
+            self.shared.ledger.record_gap(self.stream.id, name, moment, reason, None).await?;
         }
         Ok(())
     }
@@ -225,9 +231,13 @@ impl Lister {
         if page.unusable_rows > 0 {
             let (event_type, rows) = (self.stream.event_type.as_str(), page.unusable_rows);
             error!(event_type, rows, "listed rows without a usable id cannot be fetched");
+            // Seen again by every poll of the overlap: one row a day says it.
+            let today = rfc3339(now - now.rem_euclid(86_400));
+            let reason = "listed rows without a usable id: see the log";
+            let (name, moment) = (format!("rows-{today}"), (today, now));
+            self.shared.ledger.record_gap(self.stream.id, name, moment, reason, None).await?;
         }
-        let new =
-            self.shared.ledger.record_page(self.stream.id, entries, cursor, page.unusable_rows, now).await?;
+        let new = self.shared.ledger.record_page(self.stream.id, entries, cursor, now).await?;
         if forward {
             *reached = end;
         }

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::error::Problem;
 use super::{Config, NetworkConfig, SinkEntry, Source, SpoolConfig, explain};
-use crate::format::{Content, Format, Options};
+use crate::format::{Content, Format, Options, Select};
 use crate::ledger::SinkStart;
 use crate::sink::SinkType;
 use crate::source::openai::ComplianceConfig;
@@ -66,11 +66,12 @@ struct Common {
     format: Format,
     include_raw: bool,
     content: Content,
+    select: Select,
 }
 
 /// The keys of [`Common`].
-pub(super) const COMMON: [&str; 6] =
-    ["start", "max_unconfirmed_records", "rate", "format", "include_raw", "content"];
+pub(super) const COMMON: [&str; 7] =
+    ["start", "max_unconfirmed_records", "rate", "format", "include_raw", "content", "select"];
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -157,6 +158,7 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
             .map_or(MAX_UNCONFIRMED_RECORDS, NonZeroU64::get),
         rate: common.rate.map(NonZeroU64::get),
         options: Options { format: common.format, include_raw: common.include_raw, content: common.content },
+        select: common.select,
         config,
     })
 }

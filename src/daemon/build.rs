@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::error;
 
 use super::RunMode;
 use crate::collect::{Fetcher, Finished, Lister, Mode, RETENTION, Shared, Signal, Stream};
 use crate::config::{Config, Source};
-use crate::deliver::{Settings, Worker};
+use crate::deliver::{Letters, Settings, Worker};
 use crate::format::Encoder;
 use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
@@ -46,8 +47,9 @@ impl SourceParts {
 
 impl SinkParts {
     /// Its worker.
-    pub(super) fn worker(self, shared: &Shared, over: watch::Receiver<bool>) -> Worker {
-        Worker::new(shared.clone(), self.row, self.sink, self.encoder, self.settings, over)
+    pub(super) fn worker(self, shared: &Shared, letters: &Letters, over: watch::Receiver<bool>) -> Worker {
+        let Self { row, sink, encoder, settings } = self;
+        Worker::new(shared.clone(), row, sink, encoder, settings, letters.clone(), over)
     }
 }
 
@@ -122,12 +124,23 @@ pub(super) async fn sinks(
     let mut sinks = Vec::new();
     for entry in &config.sinks {
         let guarantee = entry.config.guarantee().as_str();
-        let row = shared.ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start).await?;
+        let enable = || shared.ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start);
+        let mut row = enable().await?;
+        let missed = shared.ledger.skip_removed(entry.name.clone()).await?;
+        if missed > 0 {
+            error!(
+                sink = entry.name,
+                records = missed,
+                "while the sink was not configured, log files left the spool that it never got"
+            );
+            row = enable().await?;
+        }
         let encoder = Encoder::new(entry.options);
         let sink = entry.config.open(shared.ground.clone(), row.memory.clone(), encoder.fingerprint());
         let settings = Settings {
             max_unconfirmed_records: entry.max_unconfirmed_records,
             rate: entry.rate,
+            select: entry.select.clone(),
             once: matches!(mode, RunMode::Once { .. }),
         };
         sinks.push(SinkParts { row, sink, encoder, settings });

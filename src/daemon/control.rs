@@ -23,7 +23,7 @@ const LINE_BYTES: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Are you there?
@@ -32,6 +32,8 @@ pub enum Request {
     RetryHole(i64),
     /// Somebody has seen a hole.
     AcknowledgeHole(i64),
+    /// Try the dead letters of a sink, or of all, again.
+    RetryLetters(Option<String>),
 }
 
 /// What is answered.
@@ -52,6 +54,7 @@ pub async fn act(ledger: &Ledger, request: Request) -> Result<Answer, LedgerErro
         Request::Ping => true,
         Request::RetryHole(id) => ledger.retry_hole(id).await?,
         Request::AcknowledgeHole(id) => ledger.acknowledge_hole(id).await?,
+        Request::RetryLetters(sink) => ledger.retry_letters(sink).await? > 0,
     };
     Ok(if found { Answer::Done } else { Answer::Unknown })
 }
@@ -101,10 +104,13 @@ async fn serve(peer: Peer, ledger: &Ledger) -> io::Result<bool> {
     let mut line = String::new();
     tokio::io::BufReader::new(read.take(LINE_BYTES)).read_line(&mut line).await?;
     let (answer, changed) = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => match act(ledger, request).await {
-            Ok(answer) => (answer, request != Request::Ping),
-            Err(error) => (Answer::Failed(error.to_string()), false),
-        },
+        Ok(request) => {
+            let changes = request != Request::Ping;
+            match act(ledger, request).await {
+                Ok(answer) => (answer, changes),
+                Err(error) => (Answer::Failed(error.to_string()), false),
+            }
+        }
         Err(_) => (Answer::Failed("this daemon does not know the request".to_owned()), false),
     };
     let mut text = serde_json::to_vec(&answer)?;
@@ -114,7 +120,7 @@ async fn serve(peer: Peer, ledger: &Ledger) -> io::Result<bool> {
 }
 
 /// Asks the daemon of a data folder; `None` when none answers.
-pub fn ask(socket: &Path, request: Request) -> io::Result<Option<Answer>> {
+pub fn ask(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
     let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
@@ -123,7 +129,7 @@ pub fn ask(socket: &Path, request: Request) -> io::Result<Option<Answer>> {
         Err(error) => return Err(error),
     };
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut text = serde_json::to_vec(&request)?;
+    let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text)?;
     let mut line = String::new();
@@ -140,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
         let socket = folder.path().join("control.sock");
-        assert_eq!(ask(&socket, Request::Ping).unwrap(), None);
+        assert_eq!(ask(&socket, &Request::Ping).unwrap(), None);
         let stop = CancellationToken::new();
         let server = Server::bind(&socket).unwrap();
         let running = tokio::spawn(server.run(ledger.clone(), stop.clone(), || ()));
@@ -148,14 +154,15 @@ mod tests {
             (Request::Ping, Answer::Done),
             (Request::RetryHole(7), Answer::Unknown),
             (Request::AcknowledgeHole(7), Answer::Unknown),
+            (Request::RetryLetters(None), Answer::Unknown),
         ] {
-            let asked = socket.clone();
-            let answered = tokio::task::spawn_blocking(move || ask(&asked, request)).await.unwrap();
+            let (asked, what) = (socket.clone(), request.clone());
+            let answered = tokio::task::spawn_blocking(move || ask(&asked, &what)).await.unwrap();
             assert_eq!(answered.unwrap(), Some(answer), "{request:?}");
         }
         stop.cancel();
         running.await.unwrap();
-        assert_eq!(ask(&socket, Request::Ping).unwrap(), None);
+        assert_eq!(ask(&socket, &Request::Ping).unwrap(), None);
         drop(ledger);
         thread.join();
     }

@@ -62,6 +62,11 @@ impl Folder {
         self.path.join("spool")
     }
 
+    /// Where dead letters lie.
+    pub fn dead_letters(&self) -> PathBuf {
+        self.path.join("dead-letters")
+    }
+
     /// Where commands reach the daemon.
     pub fn socket(&self) -> PathBuf {
         socket(&self.path)

@@ -4,13 +4,13 @@
 //! a retry sends the same bytes. Repeats are left out where the sink has a copy.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::format::{Encode, Encoder};
+use crate::format::{Encode, Encoder, Select};
 use crate::ledger::{Counts, FileFacts, Ledger, LedgerError, Position, StreamId};
 use crate::limits;
 use crate::record::map::Warning;
@@ -56,12 +56,17 @@ pub(super) struct Filler {
     ledger: Ledger,
     spool: Spool,
     encoder: Arc<Encoder>,
+    select: Select,
     /// Copies in files before this one never reached the sink.
     start: u64,
     streams: HashMap<StreamId, (Principal, String)>,
     current: Option<Current>,
     /// The next record, and what became of those before it.
     pub(super) place: Place,
+    /// Records the sink can never take.
+    pub(super) dead: BTreeSet<Position>,
+    /// Where the records of the batch in hand lie.
+    pub(super) taken: Vec<Position>,
 }
 
 /// A place in the spool, and what became of the records before it.
@@ -72,9 +77,17 @@ pub(super) struct Place {
 }
 
 impl Filler {
-    pub(super) fn new(ledger: Ledger, spool: Spool, encoder: Arc<Encoder>, start: u64, place: Place) -> Self {
+    pub(super) fn new(
+        ledger: Ledger,
+        spool: Spool,
+        encoder: Arc<Encoder>,
+        select: Select,
+        start: u64,
+        place: Place,
+    ) -> Self {
         let streams = HashMap::new();
-        Self { ledger, spool, encoder, start, streams, current: None, place }
+        let (dead, taken) = (BTreeSet::new(), Vec::new());
+        Self { ledger, spool, encoder, select, start, streams, current: None, place, dead, taken }
     }
 
     /// Goes back to a place; what was read beyond it is read again.
@@ -141,12 +154,17 @@ impl Filler {
             if next.length >= limits::BIG_RECORD_BYTES && !(big && batch.ends.is_empty()) {
                 return Ok(Some(if batch.ends.is_empty() { End::Big } else { End::Full }));
             }
-            let number = self.place.position.record;
-            let earlier = current.repeats.get(number);
+            let position = self.place.position;
+            let earlier = current.repeats.get(position.record);
             self.place.position.record += 1;
             if matches!(earlier, Some(Earlier::Same(copy)) if copy >= self.start) {
                 current.reader.skip()?;
                 self.place.counts.repeats += 1;
+                continue;
+            }
+            if self.dead.contains(&position) {
+                current.reader.skip()?;
+                self.place.counts.dead_letters += 1;
                 continue;
             }
             let by_reference = next.shape == Shape::Oversized && next.has_event_id;
@@ -162,6 +180,11 @@ impl Filler {
                 event_id: event_id.as_deref(),
             };
             let mut record = Record::parse(&current.origin, raw);
+            if !self.select.takes(&record) {
+                self.place.counts.deselected += 1;
+                continue;
+            }
+            self.taken.push(position);
             if earlier == Some(Earlier::Different) {
                 let problem = "an earlier record has the same event_id and other content";
                 record.warnings.push(Warning { path: "event_id".into(), problem });

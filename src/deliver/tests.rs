@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::collect::{Progress, Shared};
 use crate::disk::PRIVATE_FILE;
-use crate::format::{Encoder, Format, Options};
+use crate::format::{Encoder, Format, Options, Select};
 use crate::ground::Ground;
 use crate::ledger::{Ledger, NewFile, PageEntry, SinkStart};
 use crate::recovery::Recovery;
@@ -85,7 +85,7 @@ impl Sink for Scripted {
 /// A spool with files in it, and the sinks' rows.
 struct Bench {
     shared: Shared,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 fn line(file: u64, record: u64) -> Vec<u8> {
@@ -115,7 +115,7 @@ impl Bench {
                 room: Arc::new(Notify::new()),
                 next_sequence: Arc::new(watch::Sender::new(FILES + 1)),
             },
-            _folder: folder,
+            folder,
         };
         bench.fill().await;
         bench
@@ -133,7 +133,7 @@ impl Bench {
                 size: None,
                 sha256: None,
             };
-            ledger.record_page(stream, vec![entry], None, 0, 1).await.unwrap();
+            ledger.record_page(stream, vec![entry], None, 1).await.unwrap();
             let pending = ledger.due_files(stream, 1, 1, [].into()).await.unwrap().remove(0);
             let names = spool.incoming(pending.row);
             let mut data = ground.disk.create(&names.data, PRIVATE_FILE).unwrap();
@@ -163,10 +163,12 @@ impl Bench {
         let ledger = &self.shared.ledger;
         let row = ledger.enable_sink(name.into(), "t", "sent", SinkStart::Beginning).await.unwrap();
         let options = Options { format: Format::Raw, ..Options::default() };
-        let settings = Settings { max_unconfirmed_records: window, rate: None, once: true };
+        let select = Select::default();
+        let settings = Settings { max_unconfirmed_records: window, rate: None, select, once: true };
         let over = watch::Sender::new(true).subscribe();
         let sink = Box::new(Scripted { script: script.clone(), waiting: 0 });
-        Worker::new(self.shared.clone(), row, sink, Encoder::new(options), settings, over)
+        let letters = Letters::new(self.shared.ground.disk.clone(), self.folder.path().join("dead-letters"));
+        Worker::new(self.shared.clone(), row, sink, Encoder::new(options), settings, letters, over)
     }
 
     async fn row(&self, name: &str) -> crate::ledger::SinkRow {

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::fill::{End, FillError, Filler, Place};
+use super::letters::Letters;
 use crate::collect::{Progress, Shared};
-use crate::format::Encoder;
+use crate::format::{Encoder, Select};
 use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
 use crate::recovery::{Recovery, backoff};
@@ -24,20 +25,23 @@ pub struct Settings {
     pub max_unconfirmed_records: u64,
     /// Records a second.
     pub rate: Option<u64>,
+    /// Which records it gets.
+    pub select: Select,
     /// End when everything that is there was delivered.
     pub once: bool,
 }
 
 /// Delivers to one sink.
 pub struct Worker {
-    shared: Shared,
-    name: String,
-    sink: Box<dyn Sink>,
+    pub(super) shared: Shared,
+    pub(super) name: String,
+    pub(super) sink: Box<dyn Sink>,
     settings: Settings,
-    filler: Filler,
+    pub(super) letters: Letters,
+    pub(super) filler: Filler,
     committed: (Place, Vec<u8>),
     /// Where each batch that was handed over and not confirmed ends, oldest first.
-    handed: VecDeque<Place>,
+    pub(super) handed: VecDeque<Place>,
     healthy: bool,
     collected: watch::Receiver<u64>,
     /// Turns true when nothing more will be collected.
@@ -46,7 +50,7 @@ pub struct Worker {
 
 /// Why a worker ended early.
 #[derive(Debug, thiserror::Error)]
-enum Stop {
+pub(super) enum Stop {
     #[error("stopping")]
     Stopping,
     #[error("gave up for now")]
@@ -63,15 +67,17 @@ impl Worker {
         sink: Box<dyn Sink>,
         encoder: Encoder,
         settings: Settings,
+        letters: Letters,
         over: watch::Receiver<bool>,
     ) -> Self {
         let place = Place { position: row.position, counts: row.counts };
         let (ledger, spool) = (shared.ledger.clone(), shared.spool.clone());
-        let filler = Filler::new(ledger, spool, Arc::new(encoder), row.start, place);
+        let filler = Filler::new(ledger, spool, Arc::new(encoder), settings.select.clone(), row.start, place);
         let collected = shared.next_sequence.subscribe();
         let committed = (place, row.memory.unwrap_or_default());
         let (handed, healthy) = (VecDeque::new(), row.state == "ok");
-        Self { shared, name: row.name, sink, settings, filler, committed, handed, healthy, collected, over }
+        let name = row.name;
+        Self { shared, name, sink, settings, letters, filler, committed, handed, healthy, collected, over }
     }
 
     /// Delivers until stopped, or until everything is delivered in a run with an end.
@@ -104,6 +110,7 @@ impl Worker {
     }
 
     async fn work(&mut self) -> Result<(), Stop> {
+        self.know_the_dead().await?;
         let mut batch = Batch::default();
         let mut due = Instant::now() + limits::COMMIT_INTERVAL;
         loop {
@@ -122,6 +129,7 @@ impl Worker {
             let end = self.deliver_some(&mut batch, room).await?;
             if end == End::Dry {
                 self.commit().await?;
+                self.retry_letters().await?;
                 due = Instant::now() + limits::COMMIT_INTERVAL;
                 if self.settings.once && *self.over.borrow() && self.is_drained() {
                     return Ok(());
@@ -143,7 +151,7 @@ impl Worker {
     }
 
     /// Waits for more to deliver, or until it is time to look at the sink again.
-    async fn wait(&mut self, look: Duration) -> Result<(), Stop> {
+    pub(super) async fn wait(&mut self, look: Duration) -> Result<(), Stop> {
         let over = *self.over.borrow();
         tokio::select! {
             () = self.shared.stop.cancelled() => Err(Stop::Stopping),
@@ -165,15 +173,18 @@ impl Worker {
             let from = self.filler.place;
             let error = match self.try_once(batch, most).await {
                 Ok(end) => return Ok(end),
-                Err(error) => error,
+                Err(TryError::Sink(error)) => self.bury(error, batch).await,
+                Err(stop @ TryError::Stop(_)) => Some(stop),
             };
             // Not handed over, so never to be committed with what was; it is read again, the same bytes, so
             // that no memory is held while a sink is down.
             self.filler.rewind(from);
             *batch = Batch::default();
             let error = match error {
-                TryError::Sink(error) => error,
-                TryError::Stop(stop) => return Err(stop),
+                Some(TryError::Sink(error)) => error,
+                Some(TryError::Stop(stop)) => return Err(stop),
+                // The rest of the batch goes on at once.
+                None => continue,
             };
             let lost = error.lost && !self.handed.is_empty();
             self.suffer(error, tries).await?;
@@ -189,6 +200,7 @@ impl Worker {
     async fn try_once(&mut self, batch: &mut Batch, most: usize) -> Result<End, TryError> {
         let shared = self.shared.clone();
         batch.clear();
+        self.filler.taken.clear();
         let mut permit: Option<SemaphorePermit<'_>> = None;
         let mut end = self.fill(batch, most, false).await?;
         if end == End::Big {
@@ -228,7 +240,7 @@ impl Worker {
         }
     }
 
-    async fn commit(&mut self) -> Result<(), Stop> {
+    pub(super) async fn commit(&mut self) -> Result<(), Stop> {
         let mut tries = 0;
         loop {
             match self.commit_once().await {
@@ -265,6 +277,7 @@ impl Worker {
             Progress::add(&self.shared.progress.delivered, new);
             self.committed = (place, memory);
             self.handed.drain(..batches);
+            self.filler.dead = self.filler.dead.split_off(&position);
             self.sink.committed().await?;
         }
         Ok(())
@@ -338,7 +351,7 @@ async fn hand_over(
 }
 
 /// A ledger that cannot be used for now is met as a sink that cannot.
-fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
+pub(super) fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
     if matches!(error, LedgerError::Closed) {
         return Err(Stop::Closed);
     }
@@ -348,7 +361,7 @@ fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
 
 /// Why a batch was not handed over.
 #[derive(Debug, thiserror::Error)]
-enum TryError {
+pub(super) enum TryError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Ledger, LedgerError, StreamId, Viewer};
+use crate::limits;
 
 /// A listed file that is to be fetched.
 #[derive(Clone, Debug)]
@@ -218,9 +219,12 @@ impl Ledger {
         self.call(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts,
-                 next_attempt FROM file WHERE stream = ?1 AND state = 'pending' AND next_attempt <= ?2 ORDER BY end_at, id",
+                 next_attempt FROM file WHERE stream = ?1 AND state = 'pending' 
+                 AND (next_attempt <= ?2 OR next_attempt > ?3) ORDER BY end_at, id",
             )?;
-            let rows = statement.query_map(params![stream.0, now], pending)?;
+            // Put off for longer than is ever asked for: the clock was set back meanwhile.
+            let never = now + 2 * limits::RETRY_AFTER_MAX.as_secs().cast_signed();
+            let rows = statement.query_map(params![stream.0, now, never], pending)?;
             rows.filter(|row| row.as_ref().map_or(true, |file| !except.contains(&file.row)))
                 .take(limit)
                 .collect()
@@ -324,7 +328,7 @@ impl Ledger {
     ) -> Result<Vec<Candidate>, LedgerError> {
         self.call(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT sequence FROM file WHERE stream = ?1 AND state = 'spooled'
+                "SELECT sequence FROM file INDEXED BY file_end WHERE stream = ?1 AND state = 'spooled'
                  AND end_at BETWEEN ?2 AND ?3 ORDER BY sequence",
             )?;
             let rows = statement.query_map(params![stream.0, end_at - window, end_at + window], |row| {
@@ -383,8 +387,10 @@ impl Ledger {
     /// The lowest sequence whose `end_time` is at or after `end_at`: older id lists are of no use.
     pub async fn oldest_sequence_since(&self, end_at: i64) -> Result<Option<u64>, LedgerError> {
         self.call(move |connection| {
+            // Through the index, a stream at a time: the work must not grow with what is older.
             connection.query_row(
-                "SELECT min(sequence) FROM file WHERE state = 'spooled' AND end_at >= ?1",
+                "SELECT min(first) FROM (SELECT (SELECT min(sequence) FROM file INDEXED BY file_end
+                 WHERE file.stream = stream.id AND end_at >= ?1 AND state = 'spooled') AS first FROM stream)",
                 [end_at],
                 |row| row.get(0),
             )
@@ -402,7 +408,7 @@ impl Ledger {
         self.call(move |connection| {
             let changed = connection.execute(
                 "UPDATE file SET state = 'pending', reason = NULL, next_attempt = 0, acknowledged = 0
-                 WHERE id = ?1 AND state = 'hole'",
+                 WHERE id = ?1 AND state = 'hole' AND file_id NOT LIKE 'gap:%'",
                 [id],
             )?;
             Ok(changed == 1)

@@ -33,7 +33,6 @@ CREATE TABLE stream (
     last_error TEXT,
     hint TEXT,
     lateness_max INTEGER NOT NULL DEFAULT 0,
-    gaps INTEGER NOT NULL DEFAULT 0,
     files_collected INTEGER NOT NULL DEFAULT 0,
     records_collected INTEGER NOT NULL DEFAULT 0,
     UNIQUE (principal, event_type)
@@ -41,7 +40,7 @@ CREATE TABLE stream (
 CREATE TABLE file (
     id INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL REFERENCES stream (id),
-    file_id TEXT NOT NULL,
+    file_id TEXT NOT NULL,               -- `gap:…` for what could never be listed
     end_time TEXT NOT NULL,              -- verbatim
     end_at INTEGER NOT NULL,
     listed_at INTEGER NOT NULL,
@@ -65,7 +64,7 @@ CREATE TABLE file (
     UNIQUE (stream, file_id)
 ) STRICT;
 CREATE INDEX file_pending ON file (stream, end_at) WHERE state = 'pending';
-CREATE INDEX file_spooled ON file (stream, end_at) WHERE state = 'spooled';
+CREATE INDEX file_end ON file (stream, end_at);
 CREATE INDEX file_hole ON file (stream) WHERE state = 'hole';
 CREATE INDEX file_kept ON file (sequence) WHERE state = 'spooled' AND removed = 0;
 CREATE TABLE sink (
@@ -85,6 +84,19 @@ CREATE TABLE sink (
     last_error TEXT,
     hint TEXT
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE dead_letter (
+    id INTEGER PRIMARY KEY,
+    sink TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    record INTEGER NOT NULL,
+    record_id TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    at TEXT NOT NULL,
+    reason TEXT NOT NULL,                -- what happened, and what the other side answered
+    retry INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (sink, sequence, record)
+) STRICT;
 "];
 
 /// Opens, checks, migrates.

@@ -152,6 +152,29 @@ impl Ledger {
         .await
     }
 
+    /// Moves a sink that was away for long to the oldest file the spool still holds; answers how many records
+    /// it can no longer get.
+    pub async fn skip_removed(&self, name: String) -> Result<u64, LedgerError> {
+        self.call(move |connection| {
+            let row =
+                connection.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([&name], read)?;
+            let from = row.position.sequence;
+            let (first, missed): (Option<u64>, u64) = connection.query_row(
+                "SELECT max(sequence) + 1, coalesce(sum(records), 0) FROM file
+                 WHERE sequence >= ?1 AND removed = 1",
+                [from],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let Some(first) = first else { return Ok(0) };
+            connection.execute(
+                "UPDATE sink SET sequence = ?2, record = 0, start = ?2 WHERE name = ?1",
+                params![name, first],
+            )?;
+            Ok(missed.saturating_sub(row.position.record))
+        })
+        .await
+    }
+
     /// Moves a sink's position, with its accounts and its memory.
     pub async fn record_position(
         &self,

@@ -73,8 +73,6 @@ pub struct StreamRow {
     pub hint: Option<String>,
     /// The latest a file appeared after newer ones, seconds.
     pub lateness_max: i64,
-    /// Ties that paging could not resolve and rows without an id.
-    pub gaps: i64,
     /// Files in the spool or once in it.
     pub files_collected: i64,
     /// Their records.
@@ -105,7 +103,7 @@ pub struct PageEntry {
 }
 
 const SELECT: &str = "SELECT id, principal_kind, principal, event_type, source, started_at, cursor,
-    covered_until, listed_at, swept_at, state, last_error, hint, lateness_max, gaps, files_collected,
+    covered_until, listed_at, swept_at, state, last_error, hint, lateness_max, files_collected,
     records_collected,
     (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'pending'),
     (SELECT min(end_at) FROM file WHERE stream = stream.id AND state = 'pending'),
@@ -133,13 +131,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
         last_error: row.get(11)?,
         hint: row.get(12)?,
         lateness_max: row.get(13)?,
-        gaps: row.get(14)?,
-        files_collected: row.get(15)?,
-        records_collected: row.get(16)?,
-        files_pending: row.get(17)?,
-        oldest_pending: row.get(18)?,
-        holes: row.get(19)?,
-        holes_open: row.get(20)?,
+        files_collected: row.get(14)?,
+        records_collected: row.get(15)?,
+        files_pending: row.get(16)?,
+        oldest_pending: row.get(17)?,
+        holes: row.get(18)?,
+        holes_open: row.get(19)?,
     })
 }
 
@@ -205,19 +202,18 @@ impl Ledger {
         id: StreamId,
         entries: Vec<PageEntry>,
         cursor: Option<(String, i64)>,
-        gaps: u32,
         now: i64,
     ) -> Result<usize, LedgerError> {
         self.call(move |connection| {
             let mut new = 0;
             let newest: Option<i64> = connection
                 .query_row(
-                    "SELECT max(end_at) FROM file WHERE stream = ?1 AND listed_at < ?2",
+                    "SELECT end_at FROM file WHERE stream = ?1 AND listed_at < ?2
+                     ORDER BY end_at DESC LIMIT 1",
                     params![id.0, now],
                     |row| row.get(0),
                 )
-                .optional()?
-                .flatten();
+                .optional()?;
             let mut lateness = 0;
             let mut insert = connection.prepare_cached(
                 "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, size, sha256, state)
@@ -244,21 +240,34 @@ impl Ledger {
                 .prepare_cached(
                     "UPDATE stream SET cursor = coalesce(?2, cursor),
                      covered_until = max(coalesce(covered_until, started_at), coalesce(?3, 0)),
-                     lateness_max = max(lateness_max, ?4), gaps = gaps + ?5 WHERE id = ?1",
+                     lateness_max = max(lateness_max, ?4) WHERE id = ?1",
                 )?
-                .execute(params![id.0, cursor, reached, lateness, gaps])?;
+                .execute(params![id.0, cursor, reached, lateness])?;
             Ok(new)
         })
         .await
     }
 
-    /// Counts something that can never be listed; what lies before `until` needs no more attention.
-    pub async fn record_gap(&self, id: StreamId, until: i64) -> Result<(), LedgerError> {
+    /// Records something that can never be listed as a hole of its own, once for each `name`; what lies before
+    /// `until` needs no more attention.
+    pub async fn record_gap(
+        &self,
+        id: StreamId,
+        name: String,
+        moment: (String, i64),
+        reason: &'static str,
+        until: Option<i64>,
+    ) -> Result<(), LedgerError> {
         self.call(move |connection| {
+            let (end_time, end_at) = moment;
+            connection.execute(
+                "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, state, reason)
+                 VALUES (?1, 'gap:' || ?2, ?3, ?4, ?4, 'hole', ?5) ON CONFLICT DO NOTHING",
+                params![id.0, name, end_time, end_at, reason],
+            )?;
             connection
                 .execute(
-                    "UPDATE stream SET gaps = gaps + 1, covered_until = iif(?2 = 0, covered_until, ?2)
-                     WHERE id = ?1 AND (?2 = 0 OR covered_until < ?2)",
+                    "UPDATE stream SET covered_until = max(covered_until, ?2) WHERE id = ?1 AND ?2 IS NOT NULL",
                     params![id.0, until],
                 )
                 .map(drop)

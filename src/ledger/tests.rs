@@ -31,7 +31,7 @@ impl Bench {
     async fn page(&self, entries: &[(&str, i64)], cursor: Option<i64>, now: i64) -> usize {
         let entries = entries.iter().map(|(id, end_at)| entry(id, *end_at)).collect();
         let cursor = cursor.map(|end| (format!("t{end}"), end));
-        self.ledger.record_page(self.stream, entries, cursor, 0, now).await.unwrap()
+        self.ledger.record_page(self.stream, entries, cursor, now).await.unwrap()
     }
 
     async fn row(&self) -> StreamRow {
@@ -134,15 +134,19 @@ async fn removed_files_are_named_once_and_the_rest_stays() {
 }
 
 #[tokio::test]
-async fn a_gap_is_counted_once() {
+async fn a_gap_is_a_hole_of_its_own_and_told_once() {
     let bench = bench().await;
     bench.page(&[("a", NOW - 50)], Some(NOW - 50), NOW).await;
-    for _ in 0..2 {
-        bench.ledger.record_gap(bench.stream, NOW - 10).await.unwrap();
+    for until in [None, Some(NOW - 10)] {
+        let moment = ("t".to_owned(), NOW - 20);
+        bench.ledger.record_gap(bench.stream, "tie".into(), moment, "why", until).await.unwrap();
     }
-    assert_eq!((bench.row().await.gaps, bench.row().await.covered_until), (1, Some(NOW - 10)));
-    bench.ledger.record_gap(bench.stream, 0).await.unwrap();
-    assert_eq!((bench.row().await.gaps, bench.row().await.covered_until), (2, Some(NOW - 10)));
+    let row = bench.row().await;
+    assert_eq!((row.holes, row.files_pending, row.covered_until), (1, 1, Some(NOW - 10)));
+    let hole = bench.ledger.holes().await.unwrap().remove(0);
+    assert_eq!((hole.file_id.as_str(), hole.reason.as_str()), ("gap:tie", "why"));
+    assert!(!bench.ledger.retry_hole(hole.id).await.unwrap(), "there is nothing to fetch");
+    assert!(bench.ledger.acknowledge_hole(hole.id).await.unwrap());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Killed at any moment, nothing is lost and nothing is there twice.
 //!
-//! `CUSTODEX_KILLS=200 cargo nextest run --release killed` is the long campaign; CONTRIBUTING.md says more.
+//! `CUSTODEX_KILLS=200 cargo nextest run --release --test it killed` is the long campaign; CONTRIBUTING.md says more.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;

@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sink", &["disk", "ground", "net"]),
     ("config", &["format", "ledger", "net", "sink", "source"]),
     ("collect", &["disk", "ground", "ledger", "source", "spool"]),
-    ("deliver", &["collect", "format", "ledger", "sink", "spool"]),
+    ("deliver", &["collect", "disk", "format", "ledger", "sink", "spool"]),
     ("status", &["collect", "ledger"]),
     ("simulator", &[]),
     (

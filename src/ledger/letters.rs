@@ -1,0 +1,107 @@
+//! Dead letters: records that one sink can never take.
+
+use rusqlite::{Connection, Row, params};
+
+use super::{Ledger, LedgerError, Position, Viewer};
+
+/// One dead letter; its bytes lie in the data folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterRow {
+    /// The number `dead-letters` shows.
+    pub id: i64,
+    /// Whose.
+    pub sink: String,
+    /// Where the record lies in the spool.
+    pub position: Position,
+    /// Our id of the record.
+    pub record_id: String,
+    /// Of its stream.
+    pub principal: String,
+    /// Of its stream.
+    pub event_type: String,
+    /// RFC 3339.
+    pub at: String,
+    /// What happened, and what the other side answered.
+    pub reason: String,
+    /// Somebody wants it delivered after all.
+    pub retry: bool,
+}
+
+const SELECT: &str =
+    "SELECT id, sink, sequence, record, record_id, principal, event_type, at, reason, retry FROM dead_letter";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<LetterRow> {
+    Ok(LetterRow {
+        id: row.get(0)?,
+        sink: row.get(1)?,
+        position: Position { sequence: row.get(2)?, record: row.get(3)? },
+        record_id: row.get(4)?,
+        principal: row.get(5)?,
+        event_type: row.get(6)?,
+        at: row.get(7)?,
+        reason: row.get(8)?,
+        retry: row.get(9)?,
+    })
+}
+
+fn letters(connection: &Connection, sink: Option<&str>) -> rusqlite::Result<Vec<LetterRow>> {
+    connection
+        .prepare_cached(&format!("{SELECT} WHERE ?1 IS NULL OR sink = ?1 ORDER BY id"))?
+        .query_map([sink], read)?
+        .collect()
+}
+
+impl Viewer {
+    /// All dead letters, or those of one sink, oldest first.
+    pub fn letters(&self, sink: Option<&str>) -> Result<Vec<LetterRow>, LedgerError> {
+        self.view(|connection| letters(connection, sink))
+    }
+}
+
+impl Ledger {
+    /// The dead letters of a sink, oldest first.
+    pub async fn letters(&self, sink: String) -> Result<Vec<LetterRow>, LedgerError> {
+        self.call(move |connection| letters(connection, Some(&sink))).await
+    }
+
+    /// Records a dead letter, or why it is one again; `id` and `retry` of the row do not matter.
+    pub async fn record_letter(&self, letter: LetterRow) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .execute(
+                    "INSERT INTO dead_letter
+                     (sink, sequence, record, record_id, principal, event_type, at, reason)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                     ON CONFLICT (sink, sequence, record) DO UPDATE SET at = ?7, reason = ?8, retry = 0",
+                    params![
+                        letter.sink,
+                        letter.position.sequence,
+                        letter.position.record,
+                        letter.record_id,
+                        letter.principal,
+                        letter.event_type,
+                        letter.at,
+                        letter.reason
+                    ],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Wants the dead letters of a sink, or of all, delivered after all; answers how many there are.
+    pub async fn retry_letters(&self, sink: Option<String>) -> Result<usize, LedgerError> {
+        self.call(move |connection| {
+            connection.execute("UPDATE dead_letter SET retry = 1 WHERE ?1 IS NULL OR sink = ?1", [sink])
+        })
+        .await
+    }
+
+    /// Forgets a dead letter that was delivered after all.
+    pub async fn remove_letter(&self, id: i64) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection.execute("DELETE FROM dead_letter WHERE id = ?1", [id]).map(drop)
+        })
+        .await
+    }
+}
