@@ -51,6 +51,8 @@ pub struct Shared {
     pub progress: Arc<Progress>,
     /// The spool may hold this many bytes.
     pub spool_max_bytes: u64,
+    /// A spooled file was found damaged.
+    pub damage: Arc<Notify>,
     /// Collecting waits for room in the spool.
     pub room: Arc<Notify>,
     /// The sequence number the next file gets; delivery waits on it.

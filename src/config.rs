@@ -160,6 +160,7 @@ impl Config {
         let mut problems = Vec::new();
         let config = read::document(root.clone(), path, types, &mut problems);
         check::streams(&config, &root, &mut problems);
+        check::sinks(&config, &root, &mut problems);
         if secrets == Secrets::Checked {
             check::files(&config, &root, env, &mut problems);
         }

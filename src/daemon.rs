@@ -9,6 +9,7 @@ pub mod control;
 pub mod folder;
 mod notify;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,30 @@ pub enum StartError {
     /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The spool holds what the ledger has never heard of, more than a crash leaves.
+    #[error(
+        "{spool} holds {files} log files that the ledger {ledger} does not know: it was lost, or is an older copy. \
+         Nothing was touched. Put the right ledger.db back; or move the spool folder away, and what the \
+         provider still has is collected again"
+    )]
+    Unknown {
+        /// The spool's folder.
+        spool: PathBuf,
+        /// The ledger.
+        ledger: PathBuf,
+        /// How many.
+        files: usize,
+    },
+    /// Commands could not reach the daemon.
+    #[error(
+        "the control socket {path} cannot be made: {source}; data_dir must be a short path on a local disk"
+    )]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The spool or the control socket cannot be used.
     #[error("the data folder cannot be used: {0}")]
     Disk(#[from] std::io::Error),
@@ -80,6 +105,11 @@ impl Daemon {
         let (ledger, thread) = Ledger::open(&folder.ledger())?;
         let spool = Spool::open(ground.disk.clone(), &folder.spool())?;
         let collected = ledger.collected().await?;
+        let unknown = spool.beyond(collected.next_sequence)?;
+        if unknown > limits::CRASH_LEFTOVERS || (unknown > 0 && collected.next_sequence == 1) {
+            let (spool, ledger) = (folder.spool(), folder.ledger());
+            return Err(StartError::Unknown { spool, ledger, files: unknown });
+        }
         recover(&ledger, &spool, ground.now(), collected.next_sequence).await?;
         let progress = Progress::default();
         Progress::add(&progress.spool_bytes, collected.spool_bytes);
@@ -92,12 +122,14 @@ impl Daemon {
             stop: CancellationToken::new(),
             progress: Arc::new(progress),
             spool_max_bytes: config.spool.max_bytes,
+            damage: Arc::new(Notify::new()),
             room: Arc::new(Notify::new()),
             next_sequence: Arc::new(watch::Sender::new(collected.next_sequence)),
         };
         let sources = build::sources(&shared, config, &transport, mode).await?;
         let sinks = build::sinks(&shared, config, mode).await?;
-        let server = Server::bind(&folder.socket())?;
+        let path = folder.socket();
+        let server = Server::bind(&path).map_err(|source| StartError::Socket { path, source })?;
         Ok(Self { shared, thread, sources, sinks, keep: config.spool.keep, server, folder })
     }
 

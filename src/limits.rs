@@ -52,6 +52,8 @@ pub const ONCE_PATIENCE: Duration = Duration::from_secs(60);
 pub const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// Fetched files made real behind one barrier.
 pub const FINISH_GROUP: usize = 16;
+/// A crash leaves at most this many files renamed and not recorded; more mean that the ledger is not theirs.
+pub const CRASH_LEFTOVERS: usize = FINISH_GROUP;
 /// A batch is handed to a sink at about this size.
 pub const BATCH_BYTES: usize = 512 * 1024;
 /// Positions are committed this often while records flow.
@@ -80,6 +82,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// A download slower than this is given up, bytes a second after the first minute.
 pub const SLOWEST_DOWNLOAD: u64 = 1024;
+/// A listing's page has to come within this time.
+pub const PAGE_TIME: Duration = Duration::from_secs(60);
+/// For the body of an error nobody waits longer.
+pub const ERROR_TIME: Duration = Duration::from_secs(5);
 /// A listing's page has at most this many bytes.
 pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Of the body of an error, this much is looked at.

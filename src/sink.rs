@@ -46,6 +46,10 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// `memory` is the last committed state; `fingerprint` changes when the same records would be
     /// encoded otherwise.
     fn open(&self, ground: Ground, memory: Option<Vec<u8>>, fingerprint: String) -> Box<dyn Sink>;
+    /// What no other sink may write to as well, for people; none when sharing does no harm.
+    fn exclusive(&self) -> Option<String> {
+        None
+    }
     /// A record longer than this, in bytes, is trimmed before it comes here.
     fn max_record_bytes(&self) -> Option<usize> {
         None

@@ -100,6 +100,14 @@ impl Spool {
         Ok(())
     }
 
+    /// How many log files lie here that got a number the ledger has not given out.
+    pub fn beyond(&self, next: u64) -> io::Result<usize> {
+        let entries = self.disk.list(&self.folder)?;
+        let numbers =
+            entries.iter().filter_map(|entry| entry.name.strip_suffix(".jsonl")?.parse::<u64>().ok());
+        Ok(numbers.filter(|sequence| *sequence >= next).count())
+    }
+
     /// Sequence numbers under which anything lies.
     pub fn sequences(&self) -> io::Result<HashSet<u64>> {
         let entries = self.disk.list(&self.folder)?;

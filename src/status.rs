@@ -12,6 +12,9 @@ use crate::ledger::{Ledger, LedgerError, SinkRow, StreamRow, StreamState, Viewer
 /// Headroom below this needs attention, seconds: a cursor more than 25 days old.
 const LITTLE_HEADROOM: i64 = 5 * 86_400;
 
+/// A stream that fails to be listed for longer than this needs attention, seconds.
+const LONG_FAILING: i64 = 3600;
+
 /// The status.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -76,6 +79,8 @@ pub struct StreamStatus {
     pub files_collected: i64,
     /// Files listed and not collected yet.
     pub files_pending: i64,
+    /// Of the pending ones, those that fail again and again.
+    pub files_failing: i64,
     /// Records of the collected files.
     pub records_collected: i64,
     /// Files listed and gone.
@@ -136,22 +141,22 @@ impl Status {
     }
 
     fn of(
-        streams: &[StreamRow],
+        rows: &[StreamRow],
         sinks: Vec<SinkRow>,
         spool: SpoolStatus,
         now: Timestamp,
         running: bool,
     ) -> Self {
         let second = now.as_second();
-        let known = streams.iter().filter(|row| row.state != StreamState::Unsupported);
+        let known = rows.iter().filter(|row| row.state != StreamState::Unsupported);
         let least = known.min_by_key(|row| headroom(row, second));
         let headroom = least.map(|row| Headroom {
             seconds: headroom(row, second),
             stream: format!("{}/{}", row.principal, row.event_type),
         });
-        let streams: Vec<_> = streams.iter().map(|row| stream(row, second)).collect();
+        let streams: Vec<_> = rows.iter().map(|row| stream(row, second)).collect();
         let sinks: Vec<_> = sinks.into_iter().map(sink).collect();
-        let mut attention: Vec<String> = streams.iter().flat_map(stream_attention).collect();
+        let mut attention: Vec<String> = rows.iter().flat_map(|row| stream_attention(row, second)).collect();
         attention.extend(sinks.iter().flat_map(sink_attention));
         if let Some(least) = headroom.as_ref().filter(|least| least.seconds < LITTLE_HEADROOM) {
             let left = crate::units::spoken(least.seconds);
@@ -179,7 +184,10 @@ impl Status {
         }
         for stream in self.streams.iter().filter(|stream| stream.state == StreamState::Failing.as_str()) {
             let error = stream.last_error.as_deref().unwrap_or("listing failed");
-            left.push(with_hint(&format!("{}: {error}", stream.event_type), stream.hint.as_deref()));
+            let line = with_hint(&format!("{}: {error}", stream.event_type), stream.hint.as_deref());
+            if !left.contains(&line) {
+                left.push(line);
+            }
         }
         for sink in self.sinks.iter().filter(|sink| sink.records_pending > 0 && sink.state != "paused") {
             let error = sink.last_error.as_deref().unwrap_or("not delivered yet");
@@ -191,7 +199,7 @@ impl Status {
 
 /// Seconds until something not yet collected is dropped by the provider.
 fn headroom(row: &StreamRow, now: i64) -> i64 {
-    let covered = row.covered_until.unwrap_or(row.started_at);
+    let covered = row.covered_until.unwrap_or(row.started_at).min(now);
     row.oldest_pending.map_or(covered, |oldest| oldest.min(covered)) + RETENTION - now
 }
 
@@ -208,6 +216,7 @@ fn stream(row: &StreamRow, now: i64) -> StreamStatus {
         hint: row.hint.clone(),
         files_collected: row.files_collected,
         files_pending: row.files_pending,
+        files_failing: row.files_failing,
         records_collected: row.records_collected,
         holes: row.holes,
         holes_unacknowledged: row.holes_open,
@@ -234,18 +243,26 @@ fn sink(row: SinkRow) -> SinkStatus {
     }
 }
 
-fn stream_attention(stream: &StreamStatus) -> Vec<String> {
+fn stream_attention(row: &StreamRow, now: i64) -> Vec<String> {
     let mut found = Vec::new();
-    let refused = [StreamState::Waiting, StreamState::Denied].map(StreamState::as_str);
-    if refused.contains(&stream.state) {
-        let error = stream.last_error.as_deref().unwrap_or("refused");
-        found.push(with_hint(&format!("{}: {error}", stream.event_type), stream.hint.as_deref()));
+    let event_type = &row.event_type;
+    let error = row.last_error.as_deref().unwrap_or("listing failed");
+    let stale = row.listed_at.is_none_or(|at| now - at > LONG_FAILING);
+    let troubled = match row.state {
+        StreamState::Waiting | StreamState::Denied => true,
+        StreamState::Failing => stale,
+        StreamState::Ok | StreamState::Unsupported => false,
+    };
+    if troubled {
+        found.push(with_hint(&format!("{event_type}: {error}"), row.hint.as_deref()));
     }
-    if stream.holes_unacknowledged > 0 {
-        found.push(format!(
-            "{}: {} holes: see `custodex holes`",
-            stream.event_type, stream.holes_unacknowledged
-        ));
+    if row.files_failing > 0 {
+        let error = row.failing_error.as_deref().unwrap_or("unknown");
+        let count = row.files_failing;
+        found.push(format!("{event_type}: {count} log files fail again and again, such as: {error}"));
+    }
+    if row.holes_open > 0 {
+        found.push(format!("{event_type}: {} holes: see `custodex holes`", row.holes_open));
     }
     found
 }

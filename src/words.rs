@@ -50,3 +50,25 @@ impl fmt::Display for Principal {
         f.write_str(&self.id)
     }
 }
+
+/// Upstream's name of something, fit for a line of a log or a terminal: no control characters, not too long.
+pub fn printable(name: &str) -> String {
+    const MOST: usize = 200;
+    let mut text: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(MOST).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_forge_lines() {
+        assert_eq!(printable("eclf_1-ü"), "eclf_1-ü");
+        assert_eq!(printable("x\n\u{1b}[31m"), "x\\n\\u{1b}[31m");
+        assert_eq!(printable(&"a".repeat(300)).chars().count(), 201);
+    }
+}

@@ -8,6 +8,7 @@ use crate::daemon::control::{self, Answer, Request};
 use crate::daemon::{StartError, folder};
 use crate::disk::RealDisk;
 use crate::ledger::{HoleRow, Ledger};
+use crate::words::printable;
 
 pub fn holes(at: &Place, options: &HolesOptions) -> Outcome {
     let config = at.load(Secrets::Unread)?;
@@ -56,8 +57,8 @@ fn list(holes: &[HoleRow]) -> Outcome {
         vec![
             hole.id.to_string(),
             format!("{}/{}", hole.principal, hole.event_type),
-            hole.file_id.clone(),
-            hole.end_time.clone(),
+            printable(&hole.file_id),
+            printable(&hole.end_time),
             if hole.acknowledged { "yes" } else { "no" }.to_owned(),
             hole.reason.clone(),
         ]

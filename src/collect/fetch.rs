@@ -36,10 +36,10 @@ pub struct Fetcher {
 struct Work {
     queue: VecDeque<PendingFile>,
     running: JoinSet<(i64, Result<bool, LedgerError>)>,
-    /// Rows being fetched.
-    busy: HashSet<i64>,
-    /// Tries of rows in this run.
-    tries: HashMap<i64, u32>,
+    /// Rows being fetched, and their streams.
+    busy: HashMap<i64, StreamId>,
+    /// Tries of rows in this run, and when the first failed.
+    tries: HashMap<i64, (u32, Option<Instant>)>,
     full_since: Option<Instant>,
     row_of_failures: Option<Failures>,
 }
@@ -64,13 +64,24 @@ enum FetchError {
 
 impl Work {
     fn begin(&mut self, fetcher: &Arc<Fetcher>, file: PendingFile, mode: Mode) {
-        self.busy.insert(file.row);
-        *self.tries.entry(file.row).or_default() += 1;
+        self.busy.insert(file.row, file.stream);
+        self.tries.entry(file.row).or_default().0 += 1;
         let fetcher = fetcher.clone();
         self.running.spawn(async move {
             let row = file.row;
             (row, fetcher.collect(file, mode).await)
         });
+    }
+
+    /// The next file to start: while a slot is free, or of a stream that has none, so that slow downloads of
+    /// one stream never hold up another.
+    fn next(&mut self, slots: usize) -> Option<PendingFile> {
+        if self.running.len() < slots {
+            return self.queue.pop_front();
+        }
+        let idle = |file: &PendingFile| !self.busy.values().any(|stream| *stream == file.stream);
+        let at = self.queue.iter().position(idle)?;
+        self.queue.remove(at)
     }
 
     fn ended(&mut self, row: i64, collected: bool) {
@@ -81,6 +92,7 @@ impl Work {
             return;
         }
         let now = Instant::now();
+        self.tries.entry(row).or_default().1.get_or_insert(now);
         let row = self.row_of_failures.get_or_insert(Failures { count: 0, first: now, last: now });
         (row.count, row.last) = (row.count + 1, now);
     }
@@ -104,7 +116,10 @@ impl Work {
 
     /// Rows that a run with an end has tried often enough.
     fn exhausted(&self) -> impl Iterator<Item = i64> {
-        self.tries.iter().filter(|(_, tries)| **tries >= limits::ONCE_TRIES).map(|(row, _)| *row)
+        let enough = |(tries, failed): &(u32, Option<Instant>)| {
+            *tries >= limits::ONCE_TRIES || failed.is_some_and(|at| at.elapsed() >= limits::ONCE_PATIENCE)
+        };
+        self.tries.iter().filter(move |(_, tries)| enough(tries)).map(|(row, _)| *row)
     }
 }
 
@@ -143,7 +158,7 @@ impl Fetcher {
         let once = matches!(mode, Mode::Once { .. });
         let last_look = self.signal.all_listed();
         if work.queue.is_empty() {
-            let mut except = work.busy.clone();
+            let mut except: HashSet<i64> = work.busy.keys().copied().collect();
             if once {
                 except.extend(work.exhausted());
             }
@@ -161,17 +176,14 @@ impl Fetcher {
         {
             return Ok(true);
         }
-        while work.running.len() < self.slots && !work.queue.is_empty() {
-            if work.holds_back(self.slots) || self.is_refused() {
-                break;
-            }
-            if self.spool_is_full(work) {
+        while let Some(file) = work.next(self.slots) {
+            if work.holds_back(self.slots) || self.is_refused() || self.spool_is_full(work) {
+                work.queue.push_front(file);
                 if once && work.full_since.is_some_and(|at| at.elapsed() >= limits::ONCE_PATIENCE) {
                     return Ok(true);
                 }
                 break;
             }
-            let Some(file) = work.queue.pop_front() else { break };
             work.begin(self, file, mode);
         }
         let idle = work.queue.is_empty() && work.running.is_empty() && !once && !self.any_pending().await?;
@@ -180,7 +192,9 @@ impl Fetcher {
                 Ok((row, result)) => work.ended(row, matches!(result, Ok(true))),
                 Err(panic) => error!(%panic, "a download task failed"),
             },
-            () = self.signal.work.notified() => {}
+            // New files may belong to a stream that none of the queue belongs to.
+            () = self.signal.work.notified() => work.queue.clear(),
+            () = self.shared.damage.notified() => work.queue.clear(),
             () = tokio::time::sleep(limits::FETCH_LOOK), if !idle => {}
             () = self.shared.stop.cancelled() => {}
         }
@@ -252,7 +266,9 @@ impl Fetcher {
             Some(Err(error)) => error,
         };
         let now = self.shared.ground.now();
-        if let Some(reason) = self.gone(&file, &error, now).await {
+        if let Some(reason) = self.gone(&file, &error, now).await
+            && file.repairs.is_none()
+        {
             error!(file_id = file.file_id, reason, "log file lost at the provider: recorded as a hole");
             self.shared.ledger.record_hole(row, reason.to_owned()).await?;
             return Ok(true);
@@ -332,6 +348,14 @@ impl Fetcher {
             }
         };
         debug!(file_id = file.file_id, size = stored.size, records = scanned.records, "log file fetched");
+        if let Some(sequence) = file.repairs {
+            // The same bytes, which the hash has shown, so the place and everything known of it stays.
+            spool.adopt(&names, sequence)?;
+            spool.sync()?;
+            self.shared.ledger.record_repair(file.row).await.map_err(std::io::Error::other)?;
+            warn!(file_id = file.file_id, sequence, "a damaged spool file was fetched again and is whole");
+            return Ok(());
+        }
         let fetched_at = ground.clock.now();
         let (finished, done) =
             Finished::new(file.clone(), names, stored, scanned, fetched_at, stream.client.own_key());

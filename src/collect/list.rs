@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{Mode, Progress, RETENTION, Shared, Signal, Stream};
@@ -75,8 +76,10 @@ impl Lister {
     }
 
     async fn once(&mut self, sweep: bool) {
+        let mut first_failure = None;
         for failures in 1..=limits::ONCE_TRIES {
             let Err(error) = self.list(sweep).await else { return };
+            let since = *first_failure.get_or_insert_with(Instant::now);
             let (tries, asked) = match &error {
                 ListError::Api(api) => match api.kind {
                     ErrorKind::Unsupported => (1, None),
@@ -89,7 +92,10 @@ impl Lister {
                 return;
             }
             let delay = backoff(failures - 1, limits::RETRY_MIN, limits::ONCE_RETRY_MAX);
-            let delay = delay.max(asked.unwrap_or_default()).min(limits::ONCE_PATIENCE);
+            let delay = delay.max(asked.unwrap_or_default());
+            if since.elapsed() + delay > limits::ONCE_PATIENCE {
+                return;
+            }
             tokio::time::sleep(self.shared.ground.jitter(delay)).await;
         }
     }
@@ -151,10 +157,13 @@ impl Lister {
         let row = ledger.stream(self.stream.id).await?;
         let began = ground.now();
         let floor = began - RETENTION;
-        let sweep = sweep || row.swept_at.is_some_and(|at| began - at >= limits::SWEEP_INTERVAL);
+        // Moments ahead of the clock are from a time when it was wrong.
+        let due = |at: i64| at > began || began - at >= limits::SWEEP_INTERVAL;
+        let sweep = sweep || row.swept_at.is_some_and(due);
+        let started_at = if row.started_at > began { floor } else { row.started_at };
         let cursor = row.cursor.as_deref().and_then(seconds);
-        let resume = cursor.map_or(row.started_at, |cursor| cursor.min(began) - self.stream.overlap);
-        let from = if sweep { floor } else { resume.max(floor) }.max(row.started_at);
+        let resume = cursor.map_or(started_at, |cursor| cursor.min(began) - self.stream.overlap);
+        let from = if sweep { floor } else { resume.max(floor) }.max(started_at);
         if row.covered_until.is_some_and(|until| until < floor) {
             error!(
                 event_type = self.stream.event_type,
@@ -182,7 +191,7 @@ impl Lister {
             if moment(&last) <= moment(&after) {
                 return Err(ListError::Protocol("a page claims more, but does not move on"));
             }
-            self.check_ties(end, &mut reached).await?;
+            self.check_ties(&page, end, &mut reached).await?;
             after = last;
         }
         // The first listing reaches back to the start, which is as good as a sweep.
@@ -191,15 +200,22 @@ impl Lister {
         Ok(())
     }
 
-    /// Lists from a second before a page's edge; a tie that fills a whole page cannot be resolved.
-    async fn check_ties(&self, end: i64, reached: &mut Option<i64>) -> Result<(), ListError> {
-        let after = rfc3339(end - 1);
+    /// Lists from before a page's edge: from the moment before the last one of the page, or a second before.
+    /// A tie that fills a whole page cannot be resolved.
+    async fn check_ties(&self, page: &Page, end: i64, reached: &mut Option<i64>) -> Result<(), ListError> {
+        let last = page.files.iter().filter_map(|file| moment(&file.end_time)).max();
+        let before = page.files.iter().filter(|file| moment(&file.end_time) < last);
+        let before = before.max_by_key(|file| moment(&file.end_time));
+        let after = match before {
+            Some(file) if moment(&file.end_time) > moment(&rfc3339(end - 1)) => file.end_time.clone(),
+            _ => rfc3339(end - 1),
+        };
         let page = self.stream.client.list(&self.stream.event_type, &after, None, limits::PAGE).await?;
         if page.has_more && page.files.is_empty() {
             return Err(ListError::Protocol("a page claims more, but is empty"));
         }
         self.record(&page, reached).await?;
-        let beyond = newest(&page).as_deref().and_then(seconds).is_some_and(|newest| newest > end);
+        let beyond = newest(&page).as_deref().and_then(moment) > last;
         if page.has_more && !beyond {
             let (end_time, event_type) = (rfc3339(end), self.stream.event_type.as_str());
             error!(event_type, end_time, "more files share one end_time than a page holds");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::error;
@@ -14,6 +15,7 @@ use crate::format::Encoder;
 use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
 use crate::net::Transport;
+use crate::secret::Secret;
 use crate::sink::Sink;
 use crate::source::openai::{Client, Key};
 
@@ -81,20 +83,24 @@ pub(super) async fn sources(
     Ok(sources)
 }
 
-/// The key of a source; sources whose key lies in one place share it, and so its budget.
-fn key(source: &Source, mode: RunMode, keys: &mut Vec<(String, Arc<Key>)>) -> Arc<Key> {
+/// The key of a source; sources with the same key share it, and so its budget, wherever it lies.
+fn key(source: &Source, mode: RunMode, keys: &mut Vec<(Secret, Arc<Key>)>) -> Arc<Key> {
     let secret = source.config.api_key.clone();
-    let place = secret.to_string();
-    if let Some((_, key)) = keys.iter().find(|(other, _)| *other == place) {
+    let same = |other: &Secret| {
+        let values = other.read().ok().zip(secret.read().ok());
+        values.is_some_and(|(other, ours)| other.expose_secret() == ours.expose_secret())
+    };
+    if let Some((_, key)) = keys.iter().find(|(other, _)| same(other)) {
         return key.clone();
     }
     let patience = match mode {
         RunMode::Forever => limits::RETRY_AFTER_MAX,
         RunMode::Once { .. } => limits::ONCE_PATIENCE,
     };
-    let read = Arc::new(move || secret.read().map_err(|error| error.to_string()));
+    let read = secret.clone();
+    let read = Arc::new(move || read.read().map_err(|error| error.to_string()));
     let key = Arc::new(Key::new(read, source.config.requests_per_minute, patience));
-    keys.push((place, key.clone()));
+    keys.push((secret, key.clone()));
     key
 }
 

@@ -3,7 +3,7 @@
 //! The lock lies on the folder itself, so no command ever leaves a file there. The system lets go of it
 //! when the process ends, however it ends.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,9 @@ impl Folder {
         let mode = lock.metadata().map_err(wrap)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             // What lies inside is private in any case; the folder should not even show the names.
-            tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "other users may look into the data folder");
+            let shown = path.display();
+            tracing::warn!(path = %shown, mode = format!("{mode:o}"), "the data folder was open to other users");
+            lock.set_permissions(Permissions::from_mode(PRIVATE_FOLDER)).map_err(wrap)?;
         }
         Ok(Self { path: path.to_owned(), _lock: lock })
     }

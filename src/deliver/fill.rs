@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::digest;
 use crate::format::{Encode, Encoder, Select};
 use crate::ledger::{Counts, FileFacts, Ledger, LedgerError, Position, StreamId};
 use crate::limits;
@@ -170,6 +171,11 @@ impl Filler {
             let by_reference = next.shape == Shape::Oversized && next.has_event_id;
             let event_id = if by_reference { current.reader.event_id()? } else { None };
             let Some((entry, bytes)) = current.reader.next()? else { break };
+            if entry.shape != Shape::Oversized && digest::sha256(bytes) != entry.sha256 {
+                self.place.position = position;
+                let problem = format!("record {} is not what was spooled", position.record);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+            }
             let raw = RawRecord {
                 bytes,
                 shape: entry.shape,

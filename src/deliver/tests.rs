@@ -112,6 +112,7 @@ impl Bench {
                 stop: CancellationToken::new(),
                 progress: Arc::new(Progress::default()),
                 spool_max_bytes: u64::MAX,
+                damage: Arc::new(Notify::new()),
                 room: Arc::new(Notify::new()),
                 next_sequence: Arc::new(watch::Sender::new(FILES + 1)),
             },

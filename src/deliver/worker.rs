@@ -225,9 +225,12 @@ impl Worker {
         match self.filler.fill(batch, most, big).await {
             Ok(end) => Ok(end),
             Err(FillError::Ledger(error)) => Err(TryError::Sink(trouble(&error)?)),
-            Err(error @ FillError::Spool { .. }) => {
-                let hint = "restore the file in the spool folder".to_owned();
-                Err(TryError::Sink(SinkError::new(error.to_string(), Recovery::Pause { hint })))
+            Err(error @ FillError::Spool { sequence, .. }) => {
+                let marked = self.shared.ledger.mark_damaged(sequence).await;
+                marked.map_err(|error| trouble(&error).map_or_else(TryError::Stop, TryError::Sink))?;
+                self.shared.damage.notify_waiters();
+                let message = format!("{error}; it is fetched again if the provider still has it");
+                Err(TryError::Sink(SinkError::new(message, Recovery::Retry { after: None })))
             }
         }
     }

@@ -28,6 +28,8 @@ pub struct PendingFile {
     pub attempts: u32,
     /// Not to be tried before, seconds since 1970.
     pub next_attempt: i64,
+    /// It is spooled under this number already, but damaged there.
+    pub repairs: Option<u64>,
 }
 
 /// What is committed when a file becomes real.
@@ -130,6 +132,7 @@ fn pending(row: &Row<'_>) -> rusqlite::Result<PendingFile> {
         sha256: hash(row.get(6)?),
         attempts: row.get(7)?,
         next_attempt: row.get(8)?,
+        repairs: row.get(9)?,
     })
 }
 
@@ -218,9 +221,14 @@ impl Ledger {
     ) -> Result<Vec<PendingFile>, LedgerError> {
         self.call(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts,
-                 next_attempt FROM file WHERE stream = ?1 AND state = 'pending' 
-                 AND (next_attempt <= ?2 OR next_attempt > ?3) ORDER BY end_at, id",
+                "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts, next_attempt, NULL
+                 FROM file WHERE stream = ?1 AND state = 'pending'
+                 AND (next_attempt <= ?2 OR next_attempt > ?3)
+                 UNION ALL
+                 SELECT id, stream, file_id, end_time, end_at, bytes, sha256, attempts, next_attempt, sequence
+                 FROM file INDEXED BY file_damaged WHERE stream = ?1 AND damaged = 1
+                 AND (next_attempt <= ?2 OR next_attempt > ?3)
+                 ORDER BY end_at, id",
             )?;
             // Put off for longer than is ever asked for: the clock was set back meanwhile.
             let never = now + 2 * limits::RETRY_AFTER_MAX.as_secs().cast_signed();
@@ -242,13 +250,37 @@ impl Ledger {
         .await
     }
 
+    /// Notes that what lies in the spool under a number is not what was spooled: it is fetched again.
+    pub async fn mark_damaged(&self, sequence: u64) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .execute(
+                    "UPDATE file SET damaged = 1, attempts = 0, next_attempt = 0
+                     WHERE sequence = ?1 AND damaged = 0 AND removed = 0",
+                    [sequence],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
+    /// The file of this row is whole again.
+    pub async fn record_repair(&self, row: i64) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .execute("UPDATE file SET damaged = 0, last_error = NULL WHERE id = ?1", [row])
+                .map(drop)
+        })
+        .await
+    }
+
     /// Puts a failed fetch off until `next_attempt`.
     pub async fn put_off(&self, row: i64, next_attempt: i64, error: String) -> Result<(), LedgerError> {
         self.call(move |connection| {
             connection
                 .prepare_cached(
                     "UPDATE file SET attempts = attempts + 1, next_attempt = ?2, last_error = ?3
-                     WHERE id = ?1 AND state = 'pending'",
+                     WHERE id = ?1 AND (state = 'pending' OR damaged = 1)",
                 )?
                 .execute(params![row, next_attempt, error])
                 .map(drop)
@@ -260,7 +292,11 @@ impl Ledger {
     pub async fn forgive_pending(&self) -> Result<(), LedgerError> {
         self.call(|connection| {
             connection
-                .execute("UPDATE file SET next_attempt = 0 WHERE state = 'pending' AND next_attempt > 0", [])
+                .execute(
+                    "UPDATE file SET next_attempt = 0
+                     WHERE (state = 'pending' OR damaged = 1) AND next_attempt > 0",
+                    [],
+                )
                 .map(drop)
         })
         .await

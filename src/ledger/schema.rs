@@ -59,6 +59,7 @@ CREATE TABLE file (
     records_before INTEGER,              -- in all files with a smaller sequence
     repeats BLOB,
     removed INTEGER NOT NULL DEFAULT 0,
+    damaged INTEGER NOT NULL DEFAULT 0,  -- what lies in the spool is not what was spooled
     reason TEXT,
     acknowledged INTEGER NOT NULL DEFAULT 0,
     UNIQUE (stream, file_id)
@@ -66,6 +67,7 @@ CREATE TABLE file (
 CREATE INDEX file_pending ON file (stream, end_at) WHERE state = 'pending';
 CREATE INDEX file_end ON file (stream, end_at);
 CREATE INDEX file_hole ON file (stream) WHERE state = 'hole';
+CREATE INDEX file_damaged ON file (stream) WHERE damaged = 1;
 CREATE INDEX file_kept ON file (sequence) WHERE state = 'spooled' AND removed = 0;
 CREATE TABLE sink (
     name TEXT PRIMARY KEY,

@@ -81,6 +81,10 @@ pub struct StreamRow {
     pub files_pending: i64,
     /// `end_time` of the oldest of them.
     pub oldest_pending: Option<i64>,
+    /// Pending files that fail again and again.
+    pub files_failing: i64,
+    /// Why one of them did.
+    pub failing_error: Option<String>,
     /// Listed and gone.
     pub holes: i64,
     /// Holes nobody acknowledged.
@@ -107,6 +111,11 @@ const SELECT: &str = "SELECT id, principal_kind, principal, event_type, source, 
     records_collected,
     (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'pending'),
     (SELECT min(end_at) FROM file WHERE stream = stream.id AND state = 'pending'),
+    (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'pending' AND attempts >= 6)
+        + (SELECT count(*) FROM file WHERE stream = stream.id AND damaged = 1 AND attempts >= 6),
+    coalesce(
+        (SELECT last_error FROM file WHERE stream = stream.id AND state = 'pending' AND attempts >= 6 LIMIT 1),
+        (SELECT last_error FROM file WHERE stream = stream.id AND damaged = 1 AND attempts >= 6 LIMIT 1)),
     (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'hole'),
     (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'hole' AND acknowledged = 0)
     FROM stream";
@@ -135,8 +144,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
         records_collected: row.get(15)?,
         files_pending: row.get(16)?,
         oldest_pending: row.get(17)?,
-        holes: row.get(18)?,
-        holes_open: row.get(19)?,
+        files_failing: row.get(18)?,
+        failing_error: row.get(19)?,
+        holes: row.get(20)?,
+        holes_open: row.get(21)?,
     })
 }
 
@@ -144,6 +155,75 @@ fn all(connection: &Connection) -> rusqlite::Result<Vec<StreamRow>> {
     let mut statement = connection
         .prepare_cached(&format!("{SELECT} WHERE enabled = 1 ORDER BY source, principal, event_type"))?;
     statement.query_map([], read)?.collect()
+}
+
+/// What the ledger knows of a listed file.
+enum Known {
+    New,
+    /// Nothing new.
+    Same,
+    /// It is to be fetched (again), as it is listed now: its size or hash was corrected, or it was a hole.
+    Again(i64),
+    /// It is spooled, and is listed with another hash now.
+    Other,
+}
+
+fn known(connection: &Connection, stream: StreamId, entry: &PageEntry) -> rusqlite::Result<Known> {
+    let row: Option<(i64, String, Option<u64>, Option<Vec<u8>>)> = connection
+        .prepare_cached("SELECT id, state, size, sha256 FROM file WHERE stream = ?1 AND file_id = ?2")?
+        .query_row(params![stream.0, entry.file_id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let Some((row, state, size, sha256)) = row else { return Ok(Known::New) };
+    let same_hash = entry.sha256.is_none_or(|listed| sha256.as_deref() == Some(&listed[..]));
+    Ok(match state.as_str() {
+        "hole" => Known::Again(row),
+        "pending" if !same_hash || (entry.size.is_some() && entry.size != size) => Known::Again(row),
+        "spooled" if !same_hash => Known::Other,
+        _ => Known::Same,
+    })
+}
+
+fn insert(connection: &Connection, id: StreamId, entry: &PageEntry, now: i64) -> rusqlite::Result<()> {
+    let size = entry.size.and_then(|size| i64::try_from(size).ok());
+    connection
+        .prepare_cached(
+            "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, size, sha256, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending')",
+        )?
+        .execute(params![id.0, entry.file_id, entry.end_time, entry.end_at, now, size, entry.sha256])
+        .map(drop)
+}
+
+fn list_again(connection: &Connection, row: i64, entry: &PageEntry) -> rusqlite::Result<()> {
+    let size = entry.size.and_then(|size| i64::try_from(size).ok());
+    connection
+        .prepare_cached(
+            "UPDATE file SET state = 'pending', size = ?2, sha256 = ?3, next_attempt = 0, reason = NULL,
+             acknowledged = 0 WHERE id = ?1",
+        )?
+        .execute(params![row, size, entry.sha256])
+        .map(drop)
+}
+
+/// A log file is immutable: another hash under its id is an alarm. The first version is kept.
+fn changed(connection: &Connection, id: StreamId, entry: &PageEntry, now: i64) -> rusqlite::Result<()> {
+    let hash = entry.sha256.map(|hash| crate::digest::hex(&hash[..4])).unwrap_or_default();
+    connection
+        .prepare_cached(
+            "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, state, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'hole', ?6) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            id.0,
+            format!("gap:changed-{hash}-{}", entry.file_id),
+            entry.end_time,
+            entry.end_at,
+            now,
+            "listed again with another sha256, though log files never change; the first version is kept"
+        ])
+        .map(drop)
 }
 
 impl Viewer {
@@ -196,7 +276,7 @@ impl Ledger {
 
     /// Records a page in one transaction: a pending row for every new id, and the cursor.
     ///
-    /// `cursor` and `covered_until` only ever move forward. Answers how many ids were new.
+    /// The cursor only ever moves forward. Answers how many files there are to fetch now.
     pub async fn record_page(
         &self,
         id: StreamId,
@@ -215,24 +295,19 @@ impl Ledger {
                 )
                 .optional()?;
             let mut lateness = 0;
-            let mut insert = connection.prepare_cached(
-                "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, size, sha256, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending') ON CONFLICT DO NOTHING",
-            )?;
             for entry in entries {
-                let size = entry.size.and_then(|size| i64::try_from(size).ok());
-                let added = insert.execute(params![
-                    id.0,
-                    entry.file_id,
-                    entry.end_time,
-                    entry.end_at,
-                    now,
-                    size,
-                    entry.sha256
-                ])?;
-                new += added;
-                if added == 1 {
-                    lateness = lateness.max(newest.map_or(0, |newest| newest - entry.end_at));
+                match known(connection, id, &entry)? {
+                    Known::New => {
+                        insert(connection, id, &entry, now)?;
+                        new += 1;
+                        lateness = lateness.max(newest.map_or(0, |newest| newest - entry.end_at));
+                    }
+                    Known::Again(row) => {
+                        list_again(connection, row, &entry)?;
+                        new += 1;
+                    }
+                    Known::Other => changed(connection, id, &entry, now)?,
+                    Known::Same => {}
                 }
             }
             let (cursor, reached) = cursor.unzip();
@@ -286,7 +361,7 @@ impl Ledger {
         self.call(move |connection| {
             connection
                 .prepare_cached(
-                    "UPDATE stream SET listed_at = ?3, covered_until = max(coalesce(covered_until, 0), ?2),
+                    "UPDATE stream SET listed_at = ?3, covered_until = ?2,
                      swept_at = CASE WHEN ?4 THEN ?3 ELSE swept_at END,
                      state = 'ok', last_error = NULL, hint = NULL WHERE id = ?1",
                 )?

@@ -162,3 +162,41 @@ async fn a_stream_that_shall_reach_further_back_is_swept() {
     enable(NOW - 500).await;
     assert_eq!((bench.row().await.started_at, bench.row().await.swept_at), (NOW - 500, Some(0)));
 }
+
+#[tokio::test]
+async fn a_listing_that_was_corrected_and_a_hole_that_is_listed_again_are_fetched() {
+    let bench = bench().await;
+    bench.page(&[("a", NOW - 50), ("b", NOW - 40), ("c", NOW - 30)], Some(NOW - 30), NOW).await;
+    let files = bench.pending(NOW).await;
+    bench.ledger.put_off(files[0].row, NOW + 900, "mismatch".into()).await.unwrap();
+    bench.ledger.record_hole(files[1].row, "gone".into()).await.unwrap();
+    bench.spool(&files[2], 1, 5).await.unwrap();
+    let listed = |id: &str, hash: u8| PageEntry { sha256: Some([hash; 32]), ..entry(id, NOW - 50) };
+    let again = vec![listed("a", 9), listed("b", 7), listed("c", 7)];
+    assert_eq!(bench.ledger.record_page(bench.stream, again, None, NOW).await.unwrap(), 2);
+    let pending = bench.pending(NOW).await;
+    assert_eq!(pending.len(), 2);
+    assert_eq!(pending.iter().find(|file| file.file_id == "a").unwrap().sha256, Some([9; 32]));
+    for _ in 0..2 {
+        let changed = vec![listed("c", 8)];
+        assert_eq!(bench.ledger.record_page(bench.stream, changed, None, NOW).await.unwrap(), 0);
+    }
+    let holes = bench.ledger.holes().await.unwrap();
+    assert_eq!(holes.len(), 1, "a spooled file that changes is an alarm, once");
+    assert!(holes[0].file_id.ends_with("-c"));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_fetched_again_for_its_own_place() {
+    let bench = bench().await;
+    bench.page(&[("a", NOW - 50)], Some(NOW - 50), NOW).await;
+    let file = bench.pending(NOW).await.remove(0);
+    bench.spool(&file, 1, 5).await.unwrap();
+    assert_eq!(bench.ledger.next_attempt(bench.stream).await.unwrap(), None);
+    bench.ledger.mark_damaged(1).await.unwrap();
+    let due = bench.pending(NOW).await;
+    assert_eq!((due[0].row, due[0].repairs, due[0].size), (file.row, Some(1), Some(10)));
+    bench.ledger.record_repair(file.row).await.unwrap();
+    assert!(bench.pending(NOW).await.is_empty());
+    assert_eq!(bench.row().await.files_collected, 1);
+}

@@ -43,3 +43,57 @@ fn a_spool_smaller_than_the_backlog_still_lets_everything_through() {
     assert_eq!(accounted, served);
     assert!(status["spool"]["bytes"].as_u64().unwrap() < 2_000_000);
 }
+
+/// Collected, with nothing delivered: the folder of the sink is a file.
+fn collected_only(simulator: &Simulator) -> Place {
+    let place = Place::new(simulator, &simulator.sources, "");
+    fs::write(place.output(), "in the way").unwrap();
+    place.run_to(&["run", "--once"], 3);
+    fs::remove_file(place.output()).unwrap();
+    place
+}
+
+#[test]
+fn damaged_spool_files_are_never_delivered_and_fetched_again() {
+    let simulator = Simulator::start(&["--days", "2", "--records-per-file", "20"]);
+    let place = collected_only(&simulator);
+    let spool = place.data().join("spool");
+    let flipped = spool.join("000000000002.jsonl");
+    let mut bytes = fs::read(&flipped).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&flipped, bytes).unwrap();
+    fs::remove_file(spool.join("000000000004.index")).unwrap();
+    // Damage is found while delivering, one file after the other, and mended by the next run.
+    for _ in 0..6 {
+        if place.run(&["run", "--once"]).status.code() == Some(0) {
+            break;
+        }
+    }
+    assert_accounts_close(&place, &simulator);
+}
+
+#[test]
+fn a_spool_without_its_ledger_is_never_emptied() {
+    let simulator = Simulator::start(&["--days", "2", "--records-per-file", "20"]);
+    let place = collected_only(&simulator);
+    let count = || fs::read_dir(place.data().join("spool")).unwrap().count();
+    let before = count();
+    let ledger = place.data().join("ledger.db");
+    let kept = fs::read(&ledger).unwrap();
+    for broken in [None, Some(b"")] {
+        fs::remove_file(&ledger).unwrap();
+        if let Some(bytes) = broken {
+            fs::write(&ledger, bytes).unwrap();
+        }
+        let refused = place.run_to(&["run", "--once"], 78);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("Put the right ledger.db back"));
+        assert_eq!(count(), before);
+    }
+    fs::write(&ledger, kept).unwrap();
+    for left in ["ledger.db-wal", "ledger.db-shm"] {
+        drop(fs::remove_file(place.data().join(left)));
+    }
+    place.run_to(&["run", "--once"], 0);
+    assert_accounts_close(&place, &simulator);
+}

@@ -74,6 +74,12 @@ impl SinkConfig for FileConfig {
         Guarantee::Durable
     }
 
+    fn exclusive(&self) -> Option<String> {
+        let folder =
+            std::fs::canonicalize(&self.directory).unwrap_or_else(|_| self.directory.components().collect());
+        Some(format!("the folder {}", folder.display()))
+    }
+
     fn open(&self, ground: Ground, memory: Option<Vec<u8>>, fingerprint: String) -> Box<dyn Sink> {
         Box::new(FileSink::new(ground, Arc::new(self.clone()), memory, fingerprint))
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::download::{self, Encoding, Expected, Failed, Stored};
@@ -17,7 +18,7 @@ use crate::disk::DiskFile;
 use crate::limits;
 use crate::net::{Request, Response, Transport, is_inside, is_loopback, shown};
 use crate::record::OwnKey;
-use crate::words::{Principal, PrincipalKind};
+use crate::words::{Principal, PrincipalKind, printable};
 
 /// The API of one principal.
 #[derive(Debug)]
@@ -74,12 +75,15 @@ impl Client {
             url.query_pairs_mut().append_pair("before", before);
         }
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
-        let response = self.ask(&what, &url).await?;
+        let (response, key) = self.ask(&what, &url).await?;
         if response.status != 200 {
-            return Err(self.failure(&what, response).await);
+            return Err(self.failure(&what, response, &key).await);
         }
         let encoding = encoding(&response);
-        let body = read(response, limits::PAGE_BYTES).await?.ok_or_else(|| {
+        let body = tokio::time::timeout(limits::PAGE_TIME, read(response, limits::PAGE_BYTES)).await;
+        let body = body
+            .map_err(|_| ApiError::new(ErrorKind::Network, format!("{what}: the answer came too slowly")))?;
+        let body = body?.ok_or_else(|| {
             ApiError::new(ErrorKind::Protocol, format!("{what}: the answer is larger than any page"))
         })?;
         let body = download::decode(&body, encoding, limits::PAGE_BYTES);
@@ -121,20 +125,21 @@ impl Client {
     /// The bytes of a file, still to be read; `None` when a signed address was refused and a fresh one
     /// may help.
     async fn open(&self, file_id: &str, last: bool) -> Result<Option<Response>, ApiError> {
-        let what = format!("downloading {file_id}");
+        let what = format!("downloading {}", printable(file_id));
         let mut url = below(&self.logs, &[file_id]);
         for _ in 0..=limits::REDIRECTS {
             let own = url.origin() == self.logs.origin();
-            let response = if own {
+            let (response, key) = if own {
                 self.ask(&what, &url).await?
             } else {
-                self.transport.get(Request { url: url.clone(), authorization: None }).await?
+                let request = Request { url: url.clone(), authorization: None };
+                (self.transport.get(request).await?, SecretString::default())
             };
             match response.status {
                 200 => return Ok(Some(response)),
                 301 | 302 | 303 | 307 | 308 => url = self.next(&what, &url, &response)?,
                 403 | 404 | 410 if !own && !last => return Ok(None),
-                status if own => return Err(self.refusal(&what, status, response).await),
+                status if own => return Err(self.refusal(&what, status, response, &key).await),
                 status => {
                     // No word about this file or key: only the signed address was refused.
                     let message = format!("{what}: {} answered {status}", shown(&url));
@@ -150,8 +155,8 @@ impl Client {
     }
 
     /// An answer of the API's own host to a download; 400 speaks of the id there, not of the stream.
-    async fn refusal(&self, what: &str, status: u16, response: Response) -> ApiError {
-        let mut error = self.failure(what, response).await;
+    async fn refusal(&self, what: &str, status: u16, response: Response, key: &SecretString) -> ApiError {
+        let mut error = self.failure(what, response, key).await;
         if status == 400 {
             error.kind = ErrorKind::Status;
         }
@@ -166,7 +171,8 @@ impl Client {
         let next = from.join(location).map_err(|_| wrong("a redirect to no address"))?;
         let at_home = is_loopback(&self.logs);
         match next.scheme() {
-            "https" if !is_inside(&next) || next.host() == self.logs.host() || at_home => Ok(next),
+            "https" if !is_inside(&next) || next.host() == self.logs.host() => Ok(next),
+            "https" if is_loopback(&next) && at_home => Ok(next),
             "https" => Err(wrong("a redirect to an address inside, refused")),
             "http" if is_loopback(&next) && at_home => Ok(next),
             _ => Err(wrong("a redirect to an address that is not https, refused")),
@@ -174,7 +180,9 @@ impl Client {
     }
 
     /// One request to the API itself, in its turn, with the key; a changed key is tried at once.
-    async fn ask(&self, what: &str, url: &Url) -> Result<Response, ApiError> {
+    ///
+    /// Answers the key that was sent too: a body may show it, and must not be told with it.
+    async fn ask(&self, what: &str, url: &Url) -> Result<(Response, SecretString), ApiError> {
         loop {
             self.key.secret()?;
             if !self.key.rate.turn(self.key.patience).await {
@@ -188,15 +196,15 @@ impl Client {
             })?;
             match response.status {
                 401 if self.key.refused(&secret) => {}
-                401 => return Ok(response),
+                401 => return Ok((response, secret)),
                 429 => {
                     let wait = self.wait_asked(&response).unwrap_or(limits::RATE_PAUSE);
                     self.key.rate.pause(wait);
-                    return Ok(response);
+                    return Ok((response, secret));
                 }
                 _ => {
                     self.key.accepted();
-                    return Ok(response);
+                    return Ok((response, secret));
                 }
             }
         }
@@ -207,20 +215,26 @@ impl Client {
         retry_after(value, self.clock.now())
     }
 
-    async fn failure(&self, what: &str, response: Response) -> ApiError {
+    async fn failure(&self, what: &str, response: Response, key: &SecretString) -> ApiError {
         let (status, after) = (response.status, self.wait_asked(&response));
-        let body = read_some(response, limits::ERROR_BODY_BYTES).await;
-        let key = self.key.secret().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
-        ApiError { after, ..of_status(what, status, &body, &key) }
+        let body = tokio::time::timeout(limits::ERROR_TIME, read_some(response, limits::ERROR_BODY_BYTES));
+        let body = body.await.unwrap_or_default();
+        ApiError { after, ..of_status(what, status, &body, key.expose_secret()) }
     }
 }
 
-/// `base` with more segments, each percent-encoded.
+/// What stands in a path as it is: the characters that RFC 3986 calls unreserved.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `base` with more segments, each percent-encoded; none of them is `.` or `..`, which no path can hold.
 fn below(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(segments);
+    let mut path = base.path().trim_end_matches('/').to_owned();
+    for segment in segments {
+        path.push('/');
+        path.extend(utf8_percent_encode(segment, SEGMENT));
     }
+    url.set_path(&path);
     url
 }
 

@@ -72,7 +72,8 @@ impl Page {
 fn listed(row: &RawValue) -> Option<Listed> {
     let row: Row<'_> = serde_json::from_str(row.get()).ok()?;
     Some(Listed {
-        id: text(row.id)?,
+        // No address can end in a step to the same or the upper folder.
+        id: text(row.id).filter(|id| id != "." && id != "..")?,
         end_time: row.end_time.and_then(text).unwrap_or_default(),
         size: row.file_size.and_then(|size| size.get().parse().ok()),
         sha256: row.file_sha256.and_then(text).and_then(|hash| unhex32(&hash)),
