@@ -26,7 +26,7 @@ use crate::format;
 use crate::ledger::SinkStart;
 use crate::net::shown;
 use crate::secret::{Environment, read_text, why};
-use crate::sink::{SinkConfig, SinkType, TYPES};
+use crate::sink::{SinkConfig, TYPES};
 use crate::source::openai::ComplianceConfig;
 use error::Problem;
 
@@ -144,21 +144,11 @@ impl Config {
         secrets: Secrets,
         env: Environment<'_>,
     ) -> Result<Self, ConfigError> {
-        Self::parse_with(TYPES, text, path, secrets, env)
-    }
-
-    fn parse_with(
-        types: &[SinkType],
-        text: &str,
-        path: &Path,
-        secrets: Secrets,
-        env: Environment<'_>,
-    ) -> Result<Self, ConfigError> {
         let root = DeTable::parse(text)
             .map_err(|error| ConfigError::new(text, path, vec![explain::syntax(text, &error)]))?
             .into_inner();
         let mut problems = Vec::new();
-        let config = read::document(root.clone(), path, types, &mut problems);
+        let config = read::document(root.clone(), path, TYPES, &mut problems);
         check::streams(&config, &root, &mut problems);
         check::sinks(&config, &root, &mut problems);
         if secrets == Secrets::Checked {

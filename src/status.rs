@@ -267,9 +267,17 @@ fn stream_attention(row: &StreamRow, now: i64) -> Vec<String> {
     found
 }
 
-fn sink_attention(sink: &SinkStatus) -> Option<String> {
-    let error = sink.last_error.as_deref().unwrap_or("paused");
-    (sink.state == "paused").then(|| with_hint(&format!("sink {}: {error}", sink.name), sink.hint.as_deref()))
+fn sink_attention(sink: &SinkStatus) -> Vec<String> {
+    let mut found = Vec::new();
+    if sink.state == "paused" {
+        let error = sink.last_error.as_deref().unwrap_or("paused");
+        found.push(with_hint(&format!("sink {}: {error}", sink.name), sink.hint.as_deref()));
+    }
+    if sink.dead_letters > 0 {
+        let count = sink.dead_letters;
+        found.push(format!("sink {}: {count} dead letters: see `custodex dead-letters`", sink.name));
+    }
+    found
 }
 
 fn with_hint(text: &str, hint: Option<&str>) -> String {

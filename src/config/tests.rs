@@ -3,72 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::*;
 use crate::format::{Content, Format};
-use crate::ground::Ground;
 use crate::ledger::SinkStart;
-use crate::sink::{Guarantee, Sink, SinkError};
 use crate::source::openai::ComplianceConfig;
-use crate::units::{Size, Span};
 use crate::words::PrincipalKind;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
-
-/// Stands in for a sink.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "shown by Debug only")]
-struct File {
-    directory: PathBuf,
-    rotate_bytes: Option<Size>,
-    rotate_interval: Option<Span>,
-    compression: Option<String>,
-    keep_for: Option<Span>,
-    keep_bytes: Option<Size>,
-    mode: Option<String>,
-    group: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stdout {}
-
-impl SinkConfig for File {
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::Durable
-    }
-    fn open(&self, _: Ground, _: Option<Vec<u8>>, _: String) -> Box<dyn Sink> {
-        unreachable!("configurations are only read here")
-    }
-    fn probe<'a>(&'a self, _: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>> {
-        unreachable!("configurations are only read here")
-    }
-}
-
-impl SinkConfig for Stdout {
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::Sent
-    }
-    fn open(&self, _: Ground, _: Option<Vec<u8>>, _: String) -> Box<dyn Sink> {
-        unreachable!("configurations are only read here")
-    }
-    fn probe<'a>(&'a self, _: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>> {
-        unreachable!("configurations are only read here")
-    }
-}
-
-const FAKES: [SinkType; 2] = [SinkType::of::<File>("file"), SinkType::of::<Stdout>("stdout")];
-
-/// The real types, and fakes for those that are not there.
-fn types() -> Vec<SinkType> {
-    let missing = FAKES.into_iter().filter(|fake| TYPES.iter().all(|real| real.name != fake.name));
-    TYPES.iter().copied().chain(missing).collect()
-}
 
 fn env(name: &str) -> Option<String> {
     match name {
@@ -79,7 +23,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
-    Config::parse_with(&FAKES, text, Path::new(name), Secrets::Checked, &env)
+    Config::parse(text, Path::new(name), Secrets::Checked, &env)
 }
 
 fn fixtures(folder: &str) -> BTreeMap<String, String> {
@@ -108,7 +52,7 @@ fn every_rule_has_its_own_words() {
             "CREDENTIALS_DIRECTORY" if name == "secret_credential_missing" => Some("/nonexistent".to_owned()),
             _ => env(variable),
         };
-        let result = Config::parse_with(&FAKES, &text, Path::new("config.toml"), Secrets::Checked, &env);
+        let result = Config::parse(&text, Path::new("config.toml"), Secrets::Checked, &env);
         let error = result.err().unwrap_or_else(|| panic!("{name} was taken"));
         assert!(!error.hint.is_empty(), "{name}");
         assert!(!error.to_string().contains("sk-a"), "{name} shows a secret");
@@ -192,7 +136,7 @@ fn files_that_cannot_be_read_say_why() {
 fn secrets_are_left_alone_where_nothing_is_sent() {
     let text = fixtures("invalid").remove("secret_env_unset").unwrap();
     let path = Path::new("config.toml");
-    assert!(Config::parse_with(&FAKES, &text, path, Secrets::Unread, &env).is_ok());
+    assert!(Config::parse(&text, path, Secrets::Unread, &env).is_ok());
 }
 
 #[test]
@@ -216,19 +160,13 @@ fn example(written: &[&str]) -> Config {
         text.push('\n');
     }
     let path = Path::new("config.example.toml");
-    Config::parse_with(&types(), &text, path, Secrets::Unread, &env).unwrap_or_else(|error| panic!("{error}"))
+    Config::parse(&text, path, Secrets::Unread, &env).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
 fn the_example_tells_the_defaults() {
     let (plain, written) = (example(&[]), example(&["#"]));
-    if TYPES.iter().any(|real| real.name == "file") {
-        assert_eq!(format!("{plain:#?}"), format!("{written:#?}"));
-    } else {
-        // The fake knows no defaults.
-        let shared = |config: &Config| format!("{:#?}", (&config.spool, &config.network, &config.sources));
-        assert_eq!(shared(&plain), shared(&written));
-    }
+    assert_eq!(format!("{plain:#?}"), format!("{written:#?}"));
     example(&["#", "#   "]);
 }
 
@@ -261,7 +199,7 @@ fn the_example_has_every_key() {
     for key in known(|keys| ComplianceConfig::read(keys).map(drop)) {
         has(EXAMPLE, &key);
     }
-    for kind in types() {
+    for kind in TYPES {
         for key in known(|keys| (kind.read)(keys).map(drop)) {
             has(&of(kind.name), &key);
         }

@@ -169,10 +169,11 @@ enum Known {
 }
 
 fn known(connection: &Connection, stream: StreamId, entry: &PageEntry) -> rusqlite::Result<Known> {
-    let row: Option<(i64, String, Option<u64>, Option<Vec<u8>>)> = connection
+    let row = connection
         .prepare_cached("SELECT id, state, size, sha256 FROM file WHERE stream = ?1 AND file_id = ?2")?
         .query_row(params![stream.0, entry.file_id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            let (size, sha256): (Option<u64>, Option<Vec<u8>>) = (row.get(2)?, row.get(3)?);
+            Ok((row.get(0)?, row.get::<_, String>(1)?, size, sha256))
         })
         .optional()?;
     let Some((row, state, size, sha256)) = row else { return Ok(Known::New) };

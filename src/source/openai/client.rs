@@ -172,9 +172,8 @@ impl Client {
         let at_home = is_loopback(&self.logs);
         match next.scheme() {
             "https" if !is_inside(&next) || next.host() == self.logs.host() => Ok(next),
-            "https" if is_loopback(&next) && at_home => Ok(next),
+            "https" | "http" if is_loopback(&next) && at_home => Ok(next),
             "https" => Err(wrong("a redirect to an address inside, refused")),
-            "http" if is_loopback(&next) && at_home => Ok(next),
             _ => Err(wrong("a redirect to an address that is not https, refused")),
         }
     }
