@@ -32,6 +32,8 @@ struct Script {
     loses: bool,
     /// Deliveries that succeed before one never ends.
     hangs_after: Option<usize>,
+    /// A record that can never be taken.
+    refuses: Option<Vec<u8>>,
     /// Batches confirmed by each call; all when none is given.
     confirms: Option<usize>,
     lines: Vec<Vec<u8>>,
@@ -57,6 +59,11 @@ impl Sink for Scripted {
                         return Err(error.losing());
                     }
                     return Err(error);
+                }
+                let refused = batch.records().position(|line| Some(line) == script.refuses.as_deref());
+                if let Some(record) = refused {
+                    let answer = "no".to_owned();
+                    return Err(SinkError::new("refused", Recovery::DeadLetter { record, answer }));
                 }
                 script.hangs_after.is_some_and(|after| script.deliveries > after)
             };
@@ -246,4 +253,28 @@ async fn a_sink_that_hangs_holds_nobody_else() {
     stop.cancel();
     hanging.await.unwrap();
     assert_eq!(bench.row("stuck").await.records_pending, FILES * RECORDS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_refused_for_good_holds_up_nothing_and_can_be_tried_again() {
+    let mut bench = Bench::new().await;
+    let bad = line(2, 17);
+    let script = Arc::new(Mutex::new(Script { refuses: Some(bad.clone()), ..Script::default() }));
+    bench.worker("a", &script, 50).await.run().await;
+    let others: Vec<_> = all_lines().into_iter().filter(|line| *line != bad).collect();
+    assert_eq!(script.lock().unwrap().lines, others);
+    let row = bench.row("a").await;
+    assert_eq!((row.counts.delivered, row.counts.dead_letters), (FILES * RECORDS - 1, 1));
+    let letters = bench.shared.ledger.letters("a".into()).await.unwrap();
+    assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "refused: no"));
+    script.lock().unwrap().refuses = None;
+    bench.worker("a", &script, 50).await.run().await;
+    assert_eq!(script.lock().unwrap().lines.len(), others.len(), "not tried again unasked");
+    assert_eq!(bench.shared.ledger.retry_letters(None).await.unwrap(), 1);
+    bench.worker("a", &script, 50).await.run().await;
+    assert_eq!(script.lock().unwrap().lines.last(), Some(&bad));
+    let row = bench.row("a").await;
+    assert_eq!((row.counts.delivered, row.counts.dead_letters), (FILES * RECORDS, 0));
+    assert!(bench.shared.ledger.letters("a".into()).await.unwrap().is_empty());
+    assert_eq!(std::fs::read_dir(bench.folder.path().join("dead-letters")).unwrap().count(), 0);
 }
