@@ -10,4 +10,5 @@ mod faults;
 mod kill;
 mod layers;
 mod samples;
+mod silence;
 mod support;
