@@ -108,3 +108,35 @@ pub const CHUNKS_IN_FLIGHT: usize = 4;
 pub const ZSTD_WINDOW_LOG: u32 = 23;
 /// After a 429 that names no time, requests of the key wait this long.
 pub const RATE_PAUSE: Duration = Duration::from_secs(5);
+/// A syslog message has at most this many bytes by default: receivers cut at 8 KiB by default.
+pub const SYSLOG_MESSAGE_BYTES: usize = 8000;
+/// The same for UDP: what every receiver should take (RFC 5424, 6.1).
+pub const SYSLOG_UDP_BYTES: usize = 2048;
+/// A syslog message may be limited to this, and not to less: a record without its long texts needs it.
+pub const SYSLOG_LEAST_BYTES: usize = 1024;
+/// What fits into one UDP datagram.
+pub const UDP_PAYLOAD_BYTES: usize = 65_507;
+/// A connection that stays whole for this long after a batch was written is taken to have carried it.
+pub const SYSLOG_SETTLE: Duration = Duration::from_millis(500);
+/// After a TLS handshake a refusal of our certificate may follow; it is waited for this long.
+pub const TLS_REFUSAL_WAIT: Duration = Duration::from_millis(200);
+/// A connection on which nothing moves although something should is given up after this time.
+pub const SEND_STALL: Duration = Duration::from_secs(30);
+/// An idle connection is looked at by TCP after this time, then at [`KEEPALIVE_INTERVAL`].
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// See [`KEEPALIVE_IDLE`].
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// A peer that does not answer this often is gone.
+pub const KEEPALIVE_PROBES: u32 = 3;
+/// A buffer for what is sent keeps this much when it is empty: a batch, framed.
+pub const SEND_BUFFER_BYTES: usize = 2 * BATCH_BYTES;
+/// RELP frames on their way without an answer; what librelp has.
+pub const RELP_WINDOW: usize = 128;
+/// The longest answer of a RELP receiver.
+pub const RELP_ANSWER_BYTES: usize = 16 * 1024;
+/// What is read of a receiver that is not expected to say much, at a time.
+pub const ANSWER_WINDOW: usize = 4096;
+/// Reads of a receiver's answers in one look.
+pub const ANSWER_READS: usize = 16;
+/// No file of certificates or keys is larger than this.
+pub const PEM_BYTES: u64 = 16 * 1024 * 1024;

@@ -19,7 +19,7 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use url::{Host, Url};
 
 pub use rate::RateLimit;
-pub use tls::TlsConfig;
+pub use tls::{TlsConfig, TlsTrouble};
 
 use crate::limits;
 

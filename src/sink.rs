@@ -6,6 +6,7 @@
 
 pub mod file;
 pub mod stdout;
+pub mod syslog;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,8 +19,11 @@ use crate::ground::Ground;
 use crate::recovery::Recovery;
 
 /// Every type of sink there is.
-pub const TYPES: &[SinkType] =
-    &[SinkType::of::<file::FileConfig>("file"), SinkType::of::<stdout::StdoutConfig>("stdout")];
+pub const TYPES: &[SinkType] = &[
+    SinkType::of::<file::FileConfig>("file"),
+    SinkType::of::<stdout::StdoutConfig>("stdout"),
+    SinkType { name: "syslog", read: syslog::read },
+];
 
 /// One line of the registry.
 #[derive(Clone, Copy, Debug)]

@@ -42,6 +42,8 @@ pub struct Worker {
     committed: (Place, Vec<u8>),
     /// Where each batch that was handed over and not confirmed ends, oldest first.
     pub(super) handed: VecDeque<Place>,
+    /// Losses of what was handed over, since anything was confirmed.
+    losses: u32,
     healthy: bool,
     collected: watch::Receiver<u64>,
     /// Turns true when nothing more will be collected.
@@ -77,7 +79,20 @@ impl Worker {
         let committed = (place, row.memory.unwrap_or_default());
         let (handed, healthy) = (VecDeque::new(), row.state == "ok");
         let name = row.name;
-        Self { shared, name, sink, settings, letters, filler, committed, handed, healthy, collected, over }
+        Self {
+            shared,
+            name,
+            sink,
+            settings,
+            letters,
+            filler,
+            committed,
+            handed,
+            losses: 0,
+            healthy,
+            collected,
+            over,
+        }
     }
 
     /// Delivers until stopped, or until everything is delivered in a run with an end.
@@ -128,7 +143,12 @@ impl Worker {
             }
             let end = self.deliver_some(&mut batch, room).await?;
             if end == End::Dry {
+                let place = self.filler.place;
                 self.commit().await?;
+                if self.filler.place != place {
+                    // Something was lost: there is more to deliver again.
+                    continue;
+                }
                 self.retry_letters().await?;
                 due = Instant::now() + limits::COMMIT_INTERVAL;
                 if self.settings.once && *self.over.borrow() && self.is_drained() {
@@ -280,6 +300,7 @@ impl Worker {
             Progress::add(&self.shared.progress.delivered, new);
             self.committed = (place, memory);
             self.handed.drain(..batches);
+            self.losses = if batches > 0 { 0 } else { self.losses };
             self.filler.dead = self.filler.dead.split_off(&position);
             self.sink.committed().await?;
         }
@@ -287,7 +308,7 @@ impl Worker {
     }
 
     async fn recovered(&mut self) {
-        if !self.healthy {
+        if !self.healthy && self.losses == 0 {
             self.healthy = true;
             info!(sink = self.name, "the sink takes records again");
             self.record_state("ok", None, None).await;
@@ -304,7 +325,10 @@ impl Worker {
 
     /// Records the trouble, takes back what was lost, and waits before the next try.
     async fn suffer(&mut self, trouble: SinkError, tries: u32) -> Result<(), Stop> {
+        // A sink that takes everything and confirms nothing is in trouble all the same.
+        let tries = tries.max(self.losses);
         if trouble.lost {
+            self.losses += 1;
             self.handed.clear();
             self.filler.rewind(self.committed.0);
         }

@@ -12,3 +12,4 @@ mod layers;
 mod samples;
 mod silence;
 mod support;
+mod syslog;
