@@ -11,22 +11,20 @@ mod explain;
 mod mask;
 mod read;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use toml::de::DeTable;
-use url::Url;
 
 pub use error::ConfigError;
 
 use crate::format;
 use crate::ledger::SinkStart;
-use crate::net::shown;
+pub use crate::net::NetworkConfig;
 use crate::secret::{Environment, read_text, why};
-use crate::sink::{SinkConfig, TYPES};
+use crate::sink::{Keys, TYPES};
 use crate::source::openai::ComplianceConfig;
 use error::Problem;
 
@@ -61,24 +59,6 @@ pub struct SpoolConfig {
     pub max_bytes: u64,
 }
 
-/// How the network is reached.
-#[derive(Clone, Default)]
-pub struct NetworkConfig {
-    /// Proxy; may hold credentials.
-    pub proxy: Option<Url>,
-    /// Certificates to trust beside those of the system.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl fmt::Debug for NetworkConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetworkConfig")
-            .field("proxy", &self.proxy.as_ref().map(shown))
-            .field("ca_file", &self.ca_file)
-            .finish()
-    }
-}
-
 /// One source.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -106,7 +86,7 @@ pub struct SinkEntry {
     /// How records are encoded for it.
     pub options: format::Options,
     /// Its own keys.
-    pub config: Box<dyn SinkConfig>,
+    pub config: Keys,
 }
 
 /// Whether to look at what the file refers to.

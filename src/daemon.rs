@@ -159,7 +159,7 @@ impl Daemon {
         let letters = Letters::new(shared.ground.disk.clone(), folder.dead_letters());
         let mut delivering = JoinSet::new();
         for sink in sinks {
-            delivering.spawn(sink.worker(&shared, &letters, collected_all.clone()).run());
+            sink.spawn(&shared, &letters, collected_all.clone(), &mut delivering);
         }
         let next_sequence = shared.next_sequence.clone();
         let mut aside = JoinSet::new();

@@ -10,6 +10,9 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 /// Mode of the files of the data folder.
 pub const PRIVATE_FILE: u32 = 0o600;
 /// Mode of the folders of the data folder.
@@ -25,6 +28,8 @@ pub trait Disk: Send + Sync + Debug {
     fn open_or_create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn DiskFile>>;
     /// Renames a file, replacing the target.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a name that nothing has yet; fails with `AlreadyExists` where something has.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file; one that is already gone is no error.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
@@ -88,6 +93,17 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Network file systems cannot do it, but most can link.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                fs::hard_link(from, to)?;
+                fs::remove_file(from)
+            }
+            renamed => Ok(renamed?),
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

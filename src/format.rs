@@ -29,6 +29,12 @@ pub enum Format {
 impl Format {
     /// All of them, by name.
     pub const ALL: [(&'static str, Self); 2] = [("raw", Self::Raw), ("native", Self::Native)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(_, format)| *format == self);
+        found.map_or("native", |(name, _)| name)
+    }
 }
 
 impl FromStr for Format {

@@ -1,6 +1,7 @@
 //! custodex takes custody of an organization's compliance logs.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod cli;
 pub mod clock;
 pub mod collect;

@@ -140,3 +140,22 @@ pub const ANSWER_WINDOW: usize = 4096;
 pub const ANSWER_READS: usize = 16;
 /// No file of certificates or keys is larger than this.
 pub const PEM_BYTES: u64 = 16 * 1024 * 1024;
+/// A text from outside takes at most this much of an object's name, in bytes: with all else around it, it
+/// fits into a file name (255).
+pub const NAME_PART_BYTES: usize = 140;
+/// Objects of one archive on their way.
+pub const ARCHIVE_IN_FLIGHT: usize = 4;
+/// zstd level of archived objects: the usual one, faster than any network.
+pub const ARCHIVE_ZSTD_LEVEL: i32 = 3;
+/// Their zstd window as a power of two: 1 MiB, so that four of them and any reader need little memory.
+pub const ARCHIVE_ZSTD_WINDOW_LOG: u32 = 20;
+/// What is copied or packed at a time.
+pub const COPY_WINDOW: usize = 64 * 1024;
+/// Folders of a directory archive that are known to be durable; beyond that they are looked at again.
+pub const KNOWN_FOLDERS: usize = 4096;
+/// A request to a bucket has this long in all; the largest object takes far less on a slow line.
+pub const S3_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// A prefix has at most this many bytes, so that keys stay within the 1024 that S3 allows.
+pub const S3_PREFIX_BYTES: usize = 200;
+/// Tags of an object; S3 takes no more.
+pub const S3_TAGS: usize = 10;

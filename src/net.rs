@@ -8,9 +8,9 @@ mod rate;
 mod tls;
 
 use std::error::Error;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -22,6 +22,24 @@ pub use rate::RateLimit;
 pub use tls::{TlsConfig, TlsTrouble};
 
 use crate::limits;
+
+/// How the network is reached.
+#[derive(Clone, Default)]
+pub struct NetworkConfig {
+    /// Proxy; may hold credentials.
+    pub proxy: Option<Url>,
+    /// Certificates to trust beside those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for NetworkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkConfig")
+            .field("proxy", &self.proxy.as_ref().map(shown))
+            .field("ca_file", &self.ca_file)
+            .finish()
+    }
+}
 
 /// A GET request.
 #[derive(Clone, Debug)]

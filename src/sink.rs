@@ -1,28 +1,41 @@
 //! Destinations: the seam, and one folder for each type.
 //!
-//! Owns the [`Sink`] trait. A sink takes encoded batches in order and says when they are confirmed; it
-//! knows nothing of positions, of the ledger or of other sinks. What it must remember across a crash
-//! is its *state*, bytes that are committed in one transaction with its position.
+//! Owns the two traits. A [`Sink`] takes encoded batches in order and says when they are confirmed. An
+//! [`Archive`] takes whole log files, each under a name that is a pure function of the file. Neither
+//! knows anything of positions, of the ledger or of other sinks. What a sink must remember across a
+//! crash is its *state*, bytes that are committed in one transaction with its position; an archive
+//! remembers nothing, since what is there already is never written again.
 
+pub mod directory;
 pub mod file;
+mod local;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod stdout;
 pub mod syslog;
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use toml::de::ValueDeserializer;
 
+use crate::archive::Packing;
 use crate::ground::Ground;
+use crate::net::NetworkConfig;
 use crate::recovery::Recovery;
+use crate::secret::Environment;
 
 /// Every type of sink there is.
 pub const TYPES: &[SinkType] = &[
     SinkType::of::<file::FileConfig>("file"),
     SinkType::of::<stdout::StdoutConfig>("stdout"),
     SinkType { name: "syslog", read: syslog::read },
+    SinkType::archive::<directory::DirectoryConfig>("directory"),
+    #[cfg(feature = "s3")]
+    SinkType::archive::<s3::S3Config>("s3"),
 ];
 
 /// One line of the registry.
@@ -31,13 +44,54 @@ pub struct SinkType {
     /// What `type` says.
     pub name: &'static str,
     /// Reads the sink's own keys.
-    pub read: fn(ValueDeserializer<'_>) -> Result<Box<dyn SinkConfig>, toml::de::Error>,
+    pub read: fn(ValueDeserializer<'_>) -> Result<Keys, toml::de::Error>,
+}
+
+/// A sink's own keys, by what it takes.
+#[derive(Debug)]
+pub enum Keys {
+    /// Encoded records.
+    Records(Box<dyn SinkConfig>),
+    /// Whole log files.
+    Files(Box<dyn ArchiveConfig>),
+}
+
+impl Keys {
+    /// What its confirmations will mean.
+    pub fn guarantee(&self) -> Guarantee {
+        match self {
+            Self::Records(config) => config.guarantee(),
+            Self::Files(_) => Guarantee::Durable,
+        }
+    }
+
+    /// As [`SinkConfig::exclusive`].
+    pub fn exclusive(&self) -> Option<String> {
+        match self {
+            Self::Records(config) => config.exclusive(),
+            // What is there already is compared, never replaced.
+            Self::Files(_) => None,
+        }
+    }
+
+    /// Looks whether delivery would work, without writing anything that stays; answers what was found.
+    pub async fn probe(&self, ground: &Ground, network: &NetworkConfig) -> Result<String, SinkError> {
+        match self {
+            Self::Records(config) => config.probe(ground).await,
+            Self::Files(config) => config.probe(ground, network).await,
+        }
+    }
 }
 
 impl SinkType {
     /// The line for a sink whose own keys are `C`.
     pub const fn of<C: SinkConfig + for<'de> Deserialize<'de> + 'static>(name: &'static str) -> Self {
-        Self { name, read: |keys| C::deserialize(keys).map(|config| Box::new(config) as Box<dyn SinkConfig>) }
+        Self { name, read: |keys| C::deserialize(keys).map(|config| Keys::Records(Box::new(config))) }
+    }
+
+    /// The line for an archive whose own keys are `C`.
+    pub const fn archive<C: ArchiveConfig + for<'de> Deserialize<'de> + 'static>(name: &'static str) -> Self {
+        Self { name, read: |keys| C::deserialize(keys).map(|config| Keys::Files(Box::new(config))) }
     }
 }
 
@@ -60,6 +114,26 @@ pub trait SinkConfig: Debug + Send + Sync {
     }
     /// Looks whether delivery would work, without writing anything that stays; answers what was found.
     fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>>;
+}
+
+/// An archive's own keys, read and checked.
+pub trait ArchiveConfig: Debug + Send + Sync {
+    /// How objects are compressed.
+    fn packing(&self) -> Packing;
+    /// The archive, untouched so far: what can fail is done by its first `put`.
+    ///
+    /// `writer` names this sink of this forwarder among all that may write to the same place.
+    fn open(&self, ground: Ground, network: &NetworkConfig, writer: &str) -> Arc<dyn Archive>;
+    /// As [`SinkConfig::probe`].
+    fn probe<'a>(
+        &'a self,
+        ground: &'a Ground,
+        network: &'a NetworkConfig,
+    ) -> BoxFuture<'a, Result<String, SinkError>>;
+    /// Faults that show only now, such as a secret that cannot be read: the key, what, the next step.
+    fn faults(&self, _env: Environment<'_>) -> Vec<(&'static str, String, String)> {
+        Vec::new()
+    }
 }
 
 /// What a confirmation of a sink means.
@@ -201,6 +275,48 @@ pub trait Sink: Send {
     fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>>;
 }
 
+/// One log file on its way into an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its name: relative, parts separated by `/`, each fit for a file name.
+    pub key: String,
+    /// Where its bytes lie; they go when the `put` is over.
+    pub body: PathBuf,
+    /// How many.
+    pub length: u64,
+    /// Their hash.
+    pub sha256: [u8; 32],
+    /// How they are compressed.
+    pub packing: Packing,
+    /// Hash of the verbatim log file.
+    pub verbatim_sha256: [u8; 32],
+    /// Whether the content is the verbatim log file; else it was made from it, and another version of
+    /// this program may make it otherwise.
+    pub verbatim: bool,
+    /// The log file's id upstream.
+    pub file_id: String,
+    /// Records in it.
+    pub records: u64,
+}
+
+/// What became of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is there now, durable.
+    Stored,
+    /// The same content was there before.
+    AlreadyThere,
+}
+
+/// A destination of whole log files.
+///
+/// A `put` never replaces anything: where other content lies under the key it fails with `Pause`. It may be
+/// dropped half-way, or fail after it was done; the same object is put again, later or by another start.
+pub trait Archive: Send + Sync + Debug {
+    /// Makes sure that the object is there.
+    fn put<'a>(&'a self, object: &'a Object) -> BoxFuture<'a, Result<Put, SinkError>>;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +329,7 @@ mod tests {
         };
         assert_eq!(read("file", "{ directory = '/x' }"), Ok(Guarantee::Durable));
         assert_eq!(read("stdout", "{}"), Ok(Guarantee::Sent));
+        assert_eq!(read("directory", "{ directory = '/x' }"), Ok(Guarantee::Durable));
         assert!(read("stdout", "{ directory = '/x' }").is_err());
     }
 }

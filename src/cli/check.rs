@@ -65,7 +65,7 @@ async fn probe(config: &Config, ground: &Ground, transport: &Arc<dyn Transport>)
         }
     }
     for entry in &config.sinks {
-        findings.push(sink(entry, ground).await);
+        findings.push(sink(entry, ground, config).await);
     }
     findings
 }
@@ -94,9 +94,9 @@ async fn stream(source: &Source, event_type: &str, client: &Client, ground: &Gro
     }
 }
 
-async fn sink(entry: &SinkEntry, ground: &Ground) -> Finding {
+async fn sink(entry: &SinkEntry, ground: &Ground, config: &Config) -> Finding {
     let what = format!("sink {}", entry.name);
-    match entry.config.probe(ground).await {
+    match entry.config.probe(ground, &config.network).await {
         Ok(found) => Finding { what, well: true, counts: true, found, hint: None },
         Err(error) => {
             let hint = match &error.recovery {

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 use super::{Config, Source};
 use crate::secret::{Environment, read_text, why};
+use crate::sink::Keys;
 
 /// No bundle of certificates is larger than this.
 const MOST_CA_BYTES: u64 = 16 * 1024 * 1024;
@@ -61,6 +62,13 @@ pub(super) fn files(config: &Config, root: &DeTable<'_>, env: Environment<'_>, p
         if let Err(error) = source.config.api_key.read_from(env) {
             let span = place(root, &["sources", &source.name, "api_key"]).map(|(_, span)| span);
             problems.push(Problem::new(span, error.problem, error.hint));
+        }
+    }
+    for sink in &config.sinks {
+        let Keys::Files(keys) = &sink.config else { continue };
+        for (key, what, hint) in keys.faults(env) {
+            let span = place(root, &["sinks", &sink.name, key]).map(|(_, span)| span);
+            problems.push(Problem::new(span, what, hint));
         }
     }
     if let Some(path) = &config.network.ca_file {

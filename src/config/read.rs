@@ -18,7 +18,7 @@ use super::error::Problem;
 use super::{Config, NetworkConfig, SinkEntry, Source, SpoolConfig, explain};
 use crate::format::{Content, Format, Options, Select};
 use crate::ledger::SinkStart;
-use crate::sink::SinkType;
+use crate::sink::{Keys, SinkType};
 use crate::source::openai::ComplianceConfig;
 use crate::units::{Size, Span};
 
@@ -63,7 +63,7 @@ struct Common {
     start: Start,
     max_unconfirmed_records: Option<NonZeroU64>,
     rate: Option<NonZeroU64>,
-    format: Format,
+    format: Option<Format>,
     include_raw: bool,
     content: Content,
     select: Select,
@@ -132,6 +132,8 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
     let names: Vec<&str> = types.iter().map(|known| known.name).collect();
     let found = types[kind(&mut section, "sink", &names, problems)?];
     let mut common = DeTable::new();
+    let partly = ["content", "include_raw"];
+    let partly = partly.iter().find_map(|key| Some(section.keys.get_key_value(*key)?.0.span()));
     for key in COMMON {
         if let Some((key, value)) = section.keys.remove_entry(key) {
             common.insert(key, value);
@@ -146,6 +148,13 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
         problems.push(explain::error(&error, also));
     });
     let (common, config) = (common?, config.ok()?);
+    let files = matches!(config, Keys::Files(_));
+    let format = common.format.unwrap_or(if files { Format::Raw } else { Format::Native });
+    if files && format == Format::Raw && (common.content != Content::Full || common.include_raw) {
+        let what = "an archive in format \"raw\" keeps log files byte for byte";
+        let hint = "remove this line, or set another `format`: its objects lie beside the raw ones";
+        problems.push(Problem::new(partly, what, hint));
+    }
     Some(SinkEntry {
         name: section.name,
         kind: found.name,
@@ -157,7 +166,7 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
             .max_unconfirmed_records
             .map_or(MAX_UNCONFIRMED_RECORDS, NonZeroU64::get),
         rate: common.rate.map(NonZeroU64::get),
-        options: Options { format: common.format, include_raw: common.include_raw, content: common.content },
+        options: Options { format, include_raw: common.include_raw, content: common.content },
         select: common.select,
         config,
     })

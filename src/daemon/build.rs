@@ -9,15 +9,19 @@ use tracing::error;
 
 use super::RunMode;
 use crate::collect::{Fetcher, Finished, Lister, Mode, RETENTION, Shared, Signal, Stream};
-use crate::config::{Config, Source};
-use crate::deliver::{Letters, Settings, Worker};
+use crate::config::{Config, SinkEntry, Source};
+use crate::deliver::{ArchiveSettings, ArchiveWorker, Letters, Settings, Worker};
+use crate::digest::{hex, sha256};
 use crate::format::Encoder;
 use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
 use crate::net::Transport;
 use crate::secret::Secret;
-use crate::sink::Sink;
+use crate::sink::{Archive, Keys, Sink};
 use crate::source::openai::{Client, Key};
+
+/// Folder of the data folder where objects lie while they are on their way to an archive.
+const OUTGOING: &str = "outgoing";
 
 /// One source, ready to collect.
 pub(super) struct SourceParts {
@@ -27,11 +31,9 @@ pub(super) struct SourceParts {
 }
 
 /// One sink, ready to deliver.
-pub(super) struct SinkParts {
-    row: SinkRow,
-    sink: Box<dyn Sink>,
-    encoder: Encoder,
-    settings: Settings,
+pub(super) enum SinkParts {
+    Records { row: SinkRow, sink: Box<dyn Sink>, encoder: Encoder, settings: Settings },
+    Files { row: SinkRow, archive: Arc<dyn Archive>, settings: ArchiveSettings },
 }
 
 impl SourceParts {
@@ -48,10 +50,24 @@ impl SourceParts {
 }
 
 impl SinkParts {
-    /// Its worker.
-    pub(super) fn worker(self, shared: &Shared, letters: &Letters, over: watch::Receiver<bool>) -> Worker {
-        let Self { row, sink, encoder, settings } = self;
-        Worker::new(shared.clone(), row, sink, encoder, settings, letters.clone(), over)
+    /// Starts its worker.
+    pub(super) fn spawn(
+        self,
+        shared: &Shared,
+        letters: &Letters,
+        over: watch::Receiver<bool>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let shared = shared.clone();
+        match self {
+            Self::Records { row, sink, encoder, settings } => {
+                let letters = letters.clone();
+                tasks.spawn(Worker::new(shared, row, sink, encoder, settings, letters, over).run());
+            }
+            Self::Files { row, archive, settings } => {
+                tasks.spawn(ArchiveWorker::new(shared, row, archive, settings, over).run());
+            }
+        }
     }
 }
 
@@ -129,27 +145,46 @@ pub(super) async fn sinks(
     shared.ledger.disable_sinks().await?;
     let mut sinks = Vec::new();
     for entry in &config.sinks {
-        let guarantee = entry.config.guarantee().as_str();
-        let enable = || shared.ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start);
-        let mut row = enable().await?;
-        let missed = shared.ledger.skip_removed(entry.name.clone()).await?;
-        if missed > 0 {
-            error!(
-                sink = entry.name,
-                records = missed,
-                "while the sink was not configured, log files left the spool that it never got"
-            );
-            row = enable().await?;
-        }
-        let encoder = Encoder::new(entry.options);
-        let sink = entry.config.open(shared.ground.clone(), row.memory.clone(), encoder.fingerprint());
-        let settings = Settings {
-            max_unconfirmed_records: entry.max_unconfirmed_records,
-            rate: entry.rate,
-            select: entry.select.clone(),
-            once: matches!(mode, RunMode::Once { .. }),
-        };
-        sinks.push(SinkParts { row, sink, encoder, settings });
+        let row = enable(shared, entry).await?;
+        let once = matches!(mode, RunMode::Once { .. });
+        sinks.push(match &entry.config {
+            Keys::Records(keys) => {
+                let encoder = Encoder::new(entry.options);
+                let sink = keys.open(shared.ground.clone(), row.memory.clone(), encoder.fingerprint());
+                let (max_unconfirmed_records, rate) = (entry.max_unconfirmed_records, entry.rate);
+                let settings = Settings { max_unconfirmed_records, rate, select: entry.select.clone(), once };
+                SinkParts::Records { row, sink, encoder, settings }
+            }
+            Keys::Files(keys) => {
+                let archive = keys.open(shared.ground.clone(), &config.network, &writer(config, entry));
+                let (options, packing, rate) = (entry.options, keys.packing(), entry.rate);
+                let folder = config.data_dir.join(OUTGOING).join(&entry.name);
+                let settings = ArchiveSettings { options, packing, rate, once, folder };
+                SinkParts::Files { row, archive, settings }
+            }
+        });
     }
     Ok(sinks)
+}
+
+/// This sink of this forwarder, among all that may write to one archive.
+fn writer(config: &Config, entry: &SinkEntry) -> String {
+    hex(&sha256(format!("{}/{}", config.instance, entry.name).as_bytes()))[..8].to_owned()
+}
+
+/// The row of a sink, which begins where it was, or where the spool begins if that is later.
+async fn enable(shared: &Shared, entry: &SinkEntry) -> Result<SinkRow, LedgerError> {
+    let guarantee = entry.config.guarantee().as_str();
+    let enable = || shared.ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start);
+    let row = enable().await?;
+    let missed = shared.ledger.skip_removed(entry.name.clone()).await?;
+    if missed == 0 {
+        return Ok(row);
+    }
+    error!(
+        sink = entry.name,
+        records = missed,
+        "while the sink was not configured, log files left the spool that it never got"
+    );
+    enable().await
 }

@@ -113,6 +113,9 @@ impl Filler {
             }
             self.current = None;
             self.place.position = Position { sequence: self.place.position.sequence + 1, record: 0 };
+            if batch.ends.len() >= most {
+                return Ok(End::Full);
+            }
         }
     }
 

@@ -24,10 +24,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spool", &["disk"]),
     ("source", &["disk", "net"]),
     ("format", &[]),
-    ("sink", &["disk", "ground", "net"]),
+    ("archive", &[]),
+    ("sink", &["archive", "disk", "ground", "net"]),
     ("config", &["format", "ledger", "net", "sink", "source"]),
     ("collect", &["disk", "ground", "ledger", "source", "spool"]),
-    ("deliver", &["collect", "disk", "format", "ledger", "sink", "spool"]),
+    ("deliver", &["archive", "collect", "disk", "format", "ground", "ledger", "sink", "spool"]),
     ("status", &["collect", "ledger"]),
     ("simulator", &[]),
     (

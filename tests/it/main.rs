@@ -3,12 +3,14 @@
 #![expect(clippy::print_stderr, reason = "a test that cannot be run says so")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod archive;
 mod chaos;
 mod cli;
 mod demo;
 mod faults;
 mod kill;
 mod layers;
+mod s3;
 mod samples;
 mod silence;
 mod support;

@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 
 use tracing::{error, warn};
 
-use super::config::Access;
 use super::trouble::cannot;
 use crate::digest::Sha256;
 use crate::disk::DiskFile;
 use crate::ground::Ground;
 use crate::recovery::Recovery;
+use crate::sink::local::Access;
 use crate::sink::{Batch, SinkError};
 
 /// What is read of the file at a time; little in tests, so that every edge is met.

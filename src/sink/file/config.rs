@@ -1,29 +1,21 @@
 //! Keys of `file`, and the look before delivery.
 
-use std::fmt;
-use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde::de::{Deserializer, Error as _, Visitor};
-use serde::{Deserialize, de};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 
 use super::sink::FileSink;
 use super::trouble::cannot;
 use super::{ACTIVE, rotate::Packing};
 use crate::ground::Ground;
-use crate::recovery::Recovery;
+use crate::sink::local::{self, Access, FOLDER_MODE, Group, default_mode, mode, parent, some_path};
 use crate::sink::{Guarantee, Sink, SinkConfig, SinkError};
 use crate::units::{Size, Span};
-
-/// Where groups are looked up; services that answer for other sources of groups are not asked.
-const GROUPS: &str = "/etc/group";
-/// Mode of a folder the sink makes.
-const FOLDER_MODE: u32 = 0o750;
-/// Made and removed to see whether the folder is writable.
-const PROBE: &str = ".custodex-probe";
 
 /// The sink's own keys.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,20 +47,6 @@ pub struct FileConfig {
     group: Option<Group>,
 }
 
-/// A group of the system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Group {
-    Id(u32),
-    Name(String),
-}
-
-/// Who may read the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Access {
-    pub(super) mode: u32,
-    pub(super) group: Option<u32>,
-}
-
 impl SinkConfig for FileConfig {
     fn guarantee(&self) -> Guarantee {
         Guarantee::Durable
@@ -97,7 +75,7 @@ impl FileConfig {
 
     /// Makes the folder when it is missing; answers who may read what is written there.
     pub(super) fn prepare(&self, ground: &Ground) -> Result<Access, SinkError> {
-        let access = self.access(ground)?;
+        let access = Access::find(ground, self.mode, self.group.as_ref())?;
         self.make_folder(ground, access).map_err(cannot("use the folder", &self.directory))?;
         Ok(access)
     }
@@ -111,64 +89,15 @@ impl FileConfig {
         ground.disk.sync_folder(parent(&self.directory))
     }
 
-    fn access(&self, ground: &Ground) -> Result<Access, SinkError> {
-        let group = match &self.group {
-            None => None,
-            Some(Group::Id(id)) => Some(*id),
-            Some(Group::Name(name)) => Some(group_id(ground, name)?),
-        };
-        Ok(Access { mode: self.mode, group })
-    }
-
     fn look(&self, ground: &Ground) -> Result<String, SinkError> {
-        self.access(ground)?;
-        let missing = match ground.disk.list(&self.directory) {
-            Ok(_) => false,
-            Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(error) => return Err(cannot("read the folder", &self.directory)(error)),
-        };
-        let mut folder = self.directory.as_path();
-        while ground.disk.length(folder).map_err(cannot("look at", folder))?.is_none() {
-            folder = parent(folder);
-        }
-        let probe = folder.join(PROBE);
-        ground.disk.create(&probe, self.mode).map_err(cannot("write to", folder))?;
-        ground.disk.remove(&probe).map_err(cannot("write to", folder))?;
+        Access::find(ground, self.mode, self.group.as_ref())?;
+        let found = local::look(ground, &self.directory, self.mode)?;
         let active = self.active();
         if ground.disk.length(&active).map_err(cannot("look at", &active))?.is_some() {
             ground.disk.open_or_create(&active, self.mode).map_err(cannot("open", &active))?;
         }
-        let free = ground.disk.free(folder).map_err(cannot("look at", folder))?;
-        let free = free.map(|free| format!(", {} free", Size(free))).unwrap_or_default();
-        let state = if missing { "can be made" } else { "is writable" };
-        Ok(format!("{} {state}{free}", self.directory.display()))
+        Ok(found)
     }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) => Path::new("."),
-        None => path,
-    }
-}
-
-fn group_id(ground: &Ground, name: &str) -> Result<u32, SinkError> {
-    let mut text = String::new();
-    let path = Path::new(GROUPS);
-    let read = ground.disk.open(path).and_then(|mut file| file.read_to_string(&mut text));
-    read.map_err(cannot("read", path))?;
-    find_group(&text, name).ok_or_else(|| {
-        let hint = "make the group, or give its number as `group`".into();
-        SinkError::new(format!("there is no group {name:?} in {GROUPS}"), Recovery::Pause { hint })
-    })
-}
-
-fn find_group(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
 }
 
 fn default_rotate_bytes() -> Size {
@@ -187,16 +116,6 @@ fn default_keep_bytes() -> Size {
     Size(10_000_000_000)
 }
 
-fn default_mode() -> u32 {
-    0o640
-}
-
-fn some_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-    let path = PathBuf::deserialize(deserializer)?;
-    let empty = path.as_os_str().is_empty();
-    if empty { Err(D::Error::custom("give a folder, such as \"/var/log/custodex\"")) } else { Ok(path) }
-}
-
 fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
     let size = Size::deserialize(deserializer)?;
     if size.0 == 0 { Err(D::Error::custom("must be more than 0, such as \"100MB\"")) } else { Ok(size) }
@@ -205,49 +124,6 @@ fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Err
 fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     let span = Span::deserialize(deserializer)?;
     if span.0.is_zero() { Err(D::Error::custom("must be more than 0, such as \"1h\"")) } else { Ok(span) }
-}
-
-fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let digits = !text.is_empty() && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
-    let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| digits && *mode <= 0o777);
-    match mode {
-        None => Err(D::Error::custom("not a file mode: write octal digits, such as \"0640\"")),
-        Some(mode) if mode & 0o600 != 0o600 => {
-            Err(D::Error::custom("the owner must be able to read and write, such as \"0640\""))
-        }
-        Some(mode) => Ok(mode),
-    }
-}
-
-impl<'de> Deserialize<'de> for Group {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl Visitor<'_> for Reader {
-            type Value = Group;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name or the number of a group")
-            }
-
-            fn visit_i64<E: de::Error>(self, id: i64) -> Result<Group, E> {
-                let no_group = || E::invalid_value(de::Unexpected::Signed(id), &self);
-                u32::try_from(id).map(Group::Id).map_err(|_| no_group())
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Group, E> {
-                if let Ok(id) = text.parse() {
-                    return Ok(Group::Id(id));
-                }
-                let odd = |c: char| c == ':' || c.is_whitespace() || c.is_control();
-                if text.is_empty() || text.contains(odd) {
-                    return Err(E::invalid_value(de::Unexpected::Str(text), &self));
-                }
-                Ok(Group::Name(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
 }
 
 #[cfg(test)]
@@ -295,8 +171,6 @@ mod tests {
         assert_eq!(read("directory = '/x'\ngroup = 'adm'").unwrap().group, Some(Group::Name("adm".into())));
         assert_eq!(read("directory = '/x'\ngroup = '4'").unwrap().group, Some(Group::Id(4)));
         assert_eq!(read("directory = '/x'\ngroup = 4").unwrap().group, Some(Group::Id(4)));
-        assert_eq!(find_group("root:x:0:\nadm:x:4:syslog,me\n", "adm"), Some(4));
-        assert_eq!(find_group("root:x:0:\nadm:x:4:syslog,me\n", "ad"), None);
     }
 
     #[tokio::test]

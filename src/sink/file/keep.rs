@@ -16,10 +16,11 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use zstd::stream::write::Encoder as ZstdEncoder;
 
-use super::config::{Access, FileConfig};
+use super::config::FileConfig;
 use super::rotate::{Name, PART, Packing};
 use crate::disk::DiskFile;
 use crate::ground::Ground;
+use crate::sink::local::Access;
 
 /// An idle sink looks at its rotated files this often.
 const INTERVAL: Duration = Duration::from_secs(300);

@@ -10,11 +10,12 @@ use futures_util::future::BoxFuture;
 use tracing::{error, warn};
 
 use super::active::Active;
-use super::config::{Access, FileConfig};
+use super::config::FileConfig;
 use super::keep::Keeper;
 use super::rotate::{self, Memory, Name};
 use super::trouble::cannot;
 use crate::ground::Ground;
+use crate::sink::local::Access;
 use crate::sink::{Batch, Confirmation, Sink, SinkError};
 
 /// See the module.

@@ -1,40 +1,21 @@
 //! What an error of the file system means for delivery.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 
-use crate::recovery::Recovery;
-use crate::sink::SinkError;
+use crate::sink::{SinkError, local};
 
-/// Says what could not be done, where, and what comes next.
+/// See [`local::cannot`]; a full disk may also be one that keeps too much.
 pub(super) fn cannot(what: &str, path: &Path) -> impl Fn(io::Error) -> SinkError {
-    move |error| {
-        let recovery = match hint(error.kind(), path) {
-            Some(hint) => Recovery::Pause { hint },
-            None => Recovery::Retry { after: None },
-        };
-        SinkError::new(format!("cannot {what} {}: {error}", path.display()), recovery)
-    }
-}
-
-fn hint(kind: ErrorKind, path: &Path) -> Option<String> {
-    let path = path.display();
-    match kind {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Some(format!("make room on the file system of {path}, or lower keep_bytes or keep_for"))
-        }
-        ErrorKind::PermissionDenied => Some(format!("let the daemon's user write to {path}")),
-        ErrorKind::ReadOnlyFilesystem => Some(format!("mount the file system of {path} for writing")),
-        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
-            Some(format!("see that every part of {path} is what it should be, and writable"))
-        }
-        _ => None,
-    }
+    local::cannot(what, path, ", or lower keep_bytes or keep_for")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
+    use crate::recovery::Recovery;
 
     #[test]
     fn a_full_disk_pauses_and_a_bad_one_is_tried_again() {

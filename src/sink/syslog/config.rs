@@ -97,8 +97,8 @@ struct Facility(u8);
 struct Bytes(usize);
 
 /// Reads the sink's table, without `type` and the keys all sinks share.
-pub fn read(keys: ValueDeserializer<'_>) -> Result<Box<dyn SinkConfig>, Error> {
-    SyslogConfig::read(keys).map(|config| Box::new(config) as Box<dyn SinkConfig>)
+pub fn read(keys: ValueDeserializer<'_>) -> Result<crate::sink::Keys, Error> {
+    SyslogConfig::read(keys).map(|config| crate::sink::Keys::Records(Box::new(config)))
 }
 
 impl SyslogConfig {

@@ -1,0 +1,323 @@
+//! The worker against an archive that fails, hangs and alarms.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::archive::unpack;
+use crate::digest::{hex, sha256};
+use crate::disk::PRIVATE_FILE;
+use crate::format::{Content, Format};
+use crate::ground::Ground;
+use crate::ledger::{Ledger, NewFile, PageEntry, SinkStart};
+use crate::sink::Object;
+use crate::spool::{self, Spool};
+use crate::words::{Principal, PrincipalKind};
+
+const FILES: u64 = 9;
+const RECORDS: u64 = 20;
+
+/// What an archive does, and what it holds.
+#[derive(Debug, Default)]
+struct Script {
+    /// Puts that succeed before some fail.
+    fails_after: Option<usize>,
+    /// How many fail then.
+    failures: usize,
+    pauses: bool,
+    /// A failed put was done nevertheless.
+    commits: bool,
+    /// Puts that succeed before the others never end.
+    hangs_after: Option<usize>,
+    puts: usize,
+    /// By key.
+    objects: BTreeMap<String, Vec<u8>>,
+    in_flight: usize,
+    most_in_flight: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Scripted {
+    fn store(&self, object: &Object) -> Result<Put, SinkError> {
+        let bytes = fs::read(&object.body).unwrap();
+        assert_eq!((bytes.len() as u64, sha256(&bytes)), (object.length, object.sha256));
+        let mut script = self.0.lock().unwrap();
+        script.in_flight -= 1;
+        let fails = script.fails_after.is_some_and(|after| script.puts > after) && script.failures > 0;
+        let stored = !script.objects.contains_key(&object.key);
+        if (!fails || script.commits) && stored {
+            script.objects.insert(object.key.clone(), bytes);
+        }
+        if fails {
+            script.failures -= 1;
+            let recovery = if script.pauses {
+                Recovery::Pause { hint: "mend it".into() }
+            } else {
+                Recovery::Retry { after: Some(Duration::ZERO) }
+            };
+            return Err(SinkError::new("refused", recovery));
+        }
+        Ok(if stored { Put::Stored } else { Put::AlreadyThere })
+    }
+}
+
+impl Archive for Scripted {
+    fn put<'a>(&'a self, object: &'a Object) -> BoxFuture<'a, Result<Put, SinkError>> {
+        Box::pin(async {
+            let hangs = {
+                let mut script = self.0.lock().unwrap();
+                script.puts += 1;
+                script.in_flight += 1;
+                script.most_in_flight = script.most_in_flight.max(script.in_flight);
+                script.hangs_after.is_some_and(|after| script.puts > after)
+            };
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            // Later ones end first.
+            tokio::time::sleep(Duration::from_millis(10 - object.records % 10)).await;
+            self.store(object)
+        })
+    }
+}
+
+struct Bench {
+    shared: Shared,
+    folder: TempDir,
+    options: Options,
+    once: bool,
+}
+
+/// The content of a file; the second record of each is a repeat of its first.
+fn content(file: u64) -> Vec<u8> {
+    let records = (0..RECORDS + file).map(|record| {
+        let id = if record == 1 { 0 } else { record };
+        format!("{{\"event_id\":\"{file}-{id}\",\"text\":\"{}\"}}\n", "x".repeat(20))
+    });
+    records.collect::<String>().into_bytes()
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ground = Ground::real();
+        let (ledger, _thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+        let spool = Spool::open(ground.disk.clone(), &folder.path().join("spool")).unwrap();
+        let bench = Self {
+            shared: Shared {
+                ground,
+                ledger,
+                spool,
+                cutting: Arc::new(Semaphore::new(1)),
+                big: Arc::new(Semaphore::new(1)),
+                stop: CancellationToken::new(),
+                progress: Arc::new(Progress::default()),
+                spool_max_bytes: u64::MAX,
+                damage: Arc::new(Notify::new()),
+                room: Arc::new(Notify::new()),
+                next_sequence: Arc::new(watch::Sender::new(FILES + 1)),
+            },
+            folder,
+            options: Options { format: Format::Raw, ..Options::default() },
+            once: true,
+        };
+        bench.fill().await;
+        bench
+    }
+
+    async fn fill(&self) {
+        let Shared { ledger, spool, ground, .. } = &self.shared;
+        let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
+        let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0).await.unwrap();
+        for file in 1..=FILES {
+            let entry = PageEntry {
+                file_id: format!("f{file}"),
+                end_time: "2026-11-20T00:00:00Z".into(),
+                end_at: 1,
+                size: None,
+                sha256: None,
+            };
+            ledger.record_page(stream, vec![entry], None, 1).await.unwrap();
+            let pending = ledger.due_files(stream, 1, 1, [].into()).await.unwrap().remove(0);
+            let names = spool.incoming(pending.row);
+            let mut data = ground.disk.create(&names.data, PRIVATE_FILE).unwrap();
+            data.write_all(&content(file)).unwrap();
+            let scanned = spool::scan(ground.disk.as_ref(), data, &names).unwrap();
+            let repeats = spool::Finder::new(spool, &names).unwrap().find(file, &[]).unwrap();
+            spool.adopt(&names, file).unwrap();
+            let new = NewFile {
+                row: pending.row,
+                sequence: file,
+                fetched_at: "2026-11-20T00:00:00Z".into(),
+                fetched_with: None,
+                bytes: content(file).len() as u64,
+                sha256: sha256(&content(file)),
+                records: scanned.records,
+                malformed: 0,
+                repeats: repeats.encode(file),
+            };
+            ledger.record_files(vec![new]).await.unwrap();
+        }
+    }
+
+    /// A worker as after a start of the program; a new stop belongs to it.
+    async fn worker(&mut self, archive: &Scripted) -> ArchiveWorker {
+        self.shared.stop = CancellationToken::new();
+        let ledger = &self.shared.ledger;
+        let row = ledger.enable_sink("a".into(), "t", "durable", SinkStart::Beginning).await.unwrap();
+        let settings = ArchiveSettings {
+            options: self.options,
+            packing: Packing::Zstd,
+            rate: None,
+            once: self.once,
+            folder: self.outgoing(),
+        };
+        let over = watch::Sender::new(true).subscribe();
+        ArchiveWorker::new(self.shared.clone(), row, Arc::new(archive.clone()), settings, over)
+    }
+
+    fn outgoing(&self) -> PathBuf {
+        self.folder.path().join("outgoing").join("a")
+    }
+
+    async fn row(&self) -> SinkRow {
+        self.shared.ledger.sinks().await.unwrap().remove(0)
+    }
+
+    /// Every log file is there once, with its bytes, and nothing is left on the way.
+    async fn assert_complete(&self, archive: &Scripted) {
+        let objects = archive.0.lock().unwrap().objects.clone();
+        let found: Vec<(String, Vec<u8>)> =
+            objects.iter().map(|(key, bytes)| (key.clone(), unpacked(bytes))).collect();
+        let expected: Vec<(String, Vec<u8>)> = (1..=FILES)
+            .map(|file| {
+                let key = format!(
+                    "raw/v1/principal=w/event_type=CODEX_LOG/dt=2026-11-20/20261120T000000Z_f{file}_{}.jsonl.zst",
+                    &hex(&sha256(&content(file)))[..8]
+                );
+                (key, content(file))
+            })
+            .collect();
+        assert!(found == expected, "{:?}", objects.keys());
+        assert_eq!(fs::read_dir(self.outgoing()).unwrap().count(), 0);
+        let row = self.row().await;
+        let all: u64 = (1..=FILES).map(|file| RECORDS + file).sum();
+        assert_eq!((row.counts.delivered, row.records_pending, row.state.as_str()), (all, 0, "ok"));
+        assert_eq!(row.position, Position { sequence: FILES + 1, record: 0 });
+    }
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    unpack(Packing::Zstd, bytes).unwrap().read_to_end(&mut content).unwrap();
+    content
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_arrives_verbatim_repeats_included() {
+    let mut bench = Bench::new().await;
+    let archive = Scripted::default();
+    bench.worker(&archive).await.run().await;
+    bench.assert_complete(&archive).await;
+    let most = archive.0.lock().unwrap().most_in_flight;
+    assert!((2..=limits::ARCHIVE_IN_FLIGHT).contains(&most), "{most} in flight");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_tried_again_and_what_was_done_nevertheless_is_found() {
+    for commits in [false, true] {
+        let mut bench = Bench::new().await;
+        let script = Script { fails_after: Some(3), failures: 4, commits, ..Script::default() };
+        let archive = Scripted(Arc::new(Mutex::new(script)));
+        bench.worker(&archive).await.run().await;
+        bench.assert_complete(&archive).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_ends_a_run_with_an_end_and_the_next_goes_on() {
+    let mut bench = Bench::new().await;
+    let script = Script { fails_after: Some(5), failures: 99, pauses: true, ..Script::default() };
+    let archive = Scripted(Arc::new(Mutex::new(script)));
+    bench.worker(&archive).await.run().await;
+    let row = bench.row().await;
+    assert_eq!((row.state.as_str(), row.hint.as_deref()), ("paused", Some("mend it")));
+    // Confirmed is what was confirmed in order, whatever else got through.
+    let delivered = row.position.sequence - 1;
+    assert!((1..=5).contains(&delivered), "{delivered}");
+    assert_eq!(row.counts.delivered, (1..=delivered).map(|file| RECORDS + file).sum::<u64>());
+    archive.0.lock().unwrap().failures = 0;
+    bench.worker(&archive).await.run().await;
+    bench.assert_complete(&archive).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_nobody_and_a_restart_goes_on() {
+    let mut bench = Bench::new().await;
+    let script = Script { hangs_after: Some(4), ..Script::default() };
+    let archive = Scripted(Arc::new(Mutex::new(script)));
+    let worker = bench.worker(&archive).await;
+    let stop = bench.shared.stop.clone();
+    let running = tokio::spawn(worker.run());
+    while archive.0.lock().unwrap().objects.len() < 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
+    assert!(bench.row().await.position.sequence <= 5);
+    archive.0.lock().unwrap().hangs_after = None;
+    fs::write(bench.outgoing().join("7"), "left by a crash").unwrap();
+    bench.worker(&archive).await.run().await;
+    bench.assert_complete(&archive).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_file_that_changed_is_never_archived() {
+    let changes: [fn(&mut Vec<u8>); 3] =
+        [|bytes| bytes[3] ^= 1, |bytes| bytes.push(b'\n'), |bytes| bytes.truncate(9)];
+    for change in changes {
+        let mut bench = Bench::new().await;
+        let path = bench.shared.spool.names(3).data;
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        let archive = Scripted::default();
+        bench.worker(&archive).await.run().await;
+        let row = bench.row().await;
+        assert_eq!((row.state.as_str(), row.position.sequence), ("paused", 3));
+        assert!(row.last_error.unwrap().contains("spool file 3"));
+        assert!(!archive.0.lock().unwrap().objects.keys().any(|key| key.contains("_f3_")));
+        fs::write(&path, content(3)).unwrap();
+        bench.worker(&archive).await.run().await;
+        bench.assert_complete(&archive).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_format_has_every_record_beside_the_raw_ones() {
+    let mut bench = Bench::new().await;
+    bench.options = Options { format: Format::Native, content: Content::Full, include_raw: false };
+    let archive = Scripted::default();
+    bench.worker(&archive).await.run().await;
+    let script = archive.0.lock().unwrap();
+    assert_eq!(script.objects.len() as u64, FILES);
+    for (file, (key, bytes)) in (1..).zip(&script.objects) {
+        assert!(key.starts_with("normalized/v1/native/principal=w/"), "{key}");
+        let text = String::from_utf8(unpacked(bytes)).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len() as u64, RECORDS + file);
+        assert!(lines.iter().all(|line| line["provenance"]["log_file_id"] == format!("f{file}")));
+        assert_eq!(lines[0]["id"], lines[1]["id"], "the repeat is in it");
+    }
+}

@@ -1,0 +1,144 @@
+//! The requests.
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ObjectLockEnabled, ObjectLockMode, ServerSideEncryption, StorageClass,
+};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::form_urlencoded;
+
+use super::config::{Checksum, LockMode, S3Config};
+use super::error::{Trouble, judge};
+use crate::digest::hex;
+use crate::recovery::Recovery;
+use crate::sink::{Object, SinkError};
+
+const CONTENT_TYPE: &str = "application/x-ndjson";
+/// Metadata: hash of the verbatim log file.
+const SHA256: &str = "custodex-sha256";
+/// Metadata: the log file's id, percent-encoded.
+const FILE_ID: &str = "custodex-file-id";
+/// Metadata: how many records it has.
+const RECORDS: &str = "custodex-records";
+const DAY: u64 = 86_400;
+
+/// What the store tells of an object.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Of the verbatim log file, as its metadata says.
+    pub(super) sha256: Option<String>,
+    pub(super) locked: bool,
+}
+
+/// Stores an object unless something lies under its key.
+pub(super) async fn put(
+    client: &Client,
+    config: &S3Config,
+    object: &Object,
+    now: i64,
+) -> Result<(), Trouble> {
+    let body = ByteStream::from_path(&object.body).await.map_err(|error| {
+        let message = format!("cannot read {}: {error}", object.body.display());
+        Trouble::Other(SinkError::new(message, Recovery::Retry { after: None }))
+    })?;
+    let length = i64::try_from(object.length).unwrap_or(i64::MAX);
+    let request = client
+        .put_object()
+        .bucket(&config.bucket)
+        .key(config.key(&object.key))
+        .if_none_match("*")
+        .content_length(length)
+        .content_type(CONTENT_TYPE)
+        .metadata(SHA256, hex(&object.verbatim_sha256))
+        .metadata(FILE_ID, utf8_percent_encode(&object.file_id, NON_ALPHANUMERIC).to_string())
+        .metadata(RECORDS, object.records.to_string())
+        .body(body);
+    let request = kept(checked(request, config, object), config, now);
+    request.send().await.map(drop).map_err(|error| judge("store an object", config, &error))
+}
+
+/// With what the store checks the body against.
+fn checked(request: PutObjectFluentBuilder, config: &S3Config, object: &Object) -> PutObjectFluentBuilder {
+    match config.checksum {
+        // The value makes the SDK compute none; some stores lock only what also names the algorithm.
+        Checksum::Sha256 => request
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .checksum_sha256(BASE64_STANDARD.encode(object.sha256)),
+        Checksum::Crc32c => request.checksum_algorithm(ChecksumAlgorithm::Crc32C),
+        Checksum::None => request,
+    }
+}
+
+/// With how the store is to keep it.
+fn kept(request: PutObjectFluentBuilder, config: &S3Config, now: i64) -> PutObjectFluentBuilder {
+    let mut request = request
+        .set_expected_bucket_owner(config.expected_bucket_owner.clone())
+        .set_storage_class(config.storage_class.as_deref().map(StorageClass::from))
+        .set_tagging(
+            (!config.tags.is_empty())
+                .then(|| form_urlencoded::Serializer::new(String::new()).extend_pairs(&config.tags).finish()),
+        );
+    if let Some(key) = &config.kms_key_id {
+        request = request
+            .server_side_encryption(ServerSideEncryption::AwsKms)
+            .ssekms_key_id(key)
+            .bucket_key_enabled(true);
+    }
+    if let Some(lock) = config.object_lock {
+        let mode = match lock.mode {
+            LockMode::Governance => ObjectLockMode::Governance,
+            LockMode::Compliance => ObjectLockMode::Compliance,
+        };
+        let days = Duration::from_secs(u64::from(lock.days.get()) * DAY);
+        let until = now.saturating_add(i64::try_from(days.as_secs()).unwrap_or(i64::MAX));
+        request = request.object_lock_mode(mode).object_lock_retain_until_date(DateTime::from_secs(until));
+    }
+    request
+}
+
+/// What is known of the object under a key.
+pub(super) async fn head(client: &Client, config: &S3Config, key: &str) -> Result<Found, Trouble> {
+    let request = client
+        .head_object()
+        .bucket(&config.bucket)
+        .key(config.key(key))
+        .set_expected_bucket_owner(config.expected_bucket_owner.clone());
+    let found = request.send().await.map_err(|error| judge("look at an object", config, &error))?;
+    Ok(Found {
+        sha256: found.metadata().and_then(|metadata| metadata.get(SHA256)).cloned(),
+        locked: found.object_lock_mode().is_some(),
+    })
+}
+
+/// Looks at the bucket; answers the region the store names.
+pub(super) async fn head_bucket(client: &Client, config: &S3Config) -> Result<Option<String>, Trouble> {
+    let request = client
+        .head_bucket()
+        .bucket(&config.bucket)
+        .set_expected_bucket_owner(config.expected_bucket_owner.clone());
+    let found = request.send().await.map_err(|error| judge("look at the bucket", config, &error))?;
+    Ok(found.bucket_region().map(str::to_owned))
+}
+
+/// Whether the bucket can lock objects.
+pub(super) async fn can_lock(client: &Client, config: &S3Config) -> Result<bool, Trouble> {
+    let request = client
+        .get_object_lock_configuration()
+        .bucket(&config.bucket)
+        .set_expected_bucket_owner(config.expected_bucket_owner.clone());
+    match request.send().await.map_err(|error| judge("look at the lock of the bucket", config, &error)) {
+        Ok(found) => {
+            let enabled = found.object_lock_configuration().and_then(|lock| lock.object_lock_enabled());
+            Ok(enabled == Some(&ObjectLockEnabled::Enabled))
+        }
+        // No lock configuration is answered with 404.
+        Err(Trouble::Missing) => Ok(false),
+        Err(trouble) => Err(trouble),
+    }
+}
