@@ -3,6 +3,7 @@
 mod native;
 mod raw;
 mod select;
+mod trim;
 
 #[cfg(test)]
 mod tests;
@@ -75,25 +76,35 @@ pub trait Encode: Send + Sync {
 
 /// The encoder for a sink's options.
 #[derive(Clone, Copy, Debug)]
-pub struct Encoder(Options);
+pub struct Encoder {
+    options: Options,
+    /// A record longer than this, in bytes, is trimmed.
+    max: Option<usize>,
+}
 
 impl Encoder {
-    /// For these options.
-    pub fn new(options: Options) -> Self {
-        Self(options)
+    /// For these options, and a sink that takes records up to `max` bytes.
+    pub fn new(options: Options, max: Option<usize>) -> Self {
+        Self { options, max }
     }
 
     /// Changes whenever the same record would give other bytes.
     pub fn fingerprint(&self) -> String {
-        format!("{:?} {}", self.0, env!("CARGO_PKG_VERSION"))
+        let most = self.max.map_or_else(String::new, |max| format!(" at most {max}"));
+        format!("{:?}{most} {}", self.options, env!("CARGO_PKG_VERSION"))
     }
 }
 
 impl Encode for Encoder {
     fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) {
-        match self.0.format {
-            Format::Raw => raw::encode(record, self.0, out),
-            Format::Native => native::encode(record, self.0, out),
+        let start = out.len();
+        match self.options.format {
+            Format::Raw => raw::encode(record, self.options, out),
+            Format::Native => native::encode(record, self.options, &trim::Cuts::default(), out),
+        }
+        if let Some(max) = self.max.filter(|max| out.len() - start > *max) {
+            out.truncate(start);
+            trim::encode(record, self.options, max, out);
         }
     }
 }

@@ -159,3 +159,35 @@ pub const S3_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 pub const S3_PREFIX_BYTES: usize = 200;
 /// Tags of an object; S3 takes no more.
 pub const S3_TAGS: usize = 10;
+/// Requests to a Splunk HEC that wait for their acknowledgement.
+pub const HEC_UNACKED_REQUESTS: usize = 32;
+/// Bytes of their bodies, kept to be sent again.
+pub const HEC_UNACKED_BYTES: usize = 8 * 1024 * 1024;
+/// Ids one body can be acknowledged by: one for each time it was sent, the newest.
+pub const HEC_IDS_OF_A_BODY: usize = 8;
+/// Shortest wait between two questions for acknowledgements; it doubles while there are none.
+pub const HEC_ACK_LOOK_MIN: Duration = Duration::from_millis(250);
+/// See [`HEC_ACK_LOOK_MIN`].
+pub const HEC_ACK_LOOK_MAX: Duration = Duration::from_secs(2);
+/// Nobody waits longer at a time for the answer to such a question; it may arrive later.
+pub const HEC_ACK_PATIENCE: Duration = Duration::from_millis(20);
+/// While no request may be added, the pending ones are looked at this often.
+pub const HEC_FULL_LOOK: Duration = Duration::from_millis(50);
+/// After an answer that says its queues are filling, nothing is sent for this time.
+pub const HEC_SLOW: Duration = Duration::from_secs(2);
+/// A body is not made smaller than this because the other side finds it too large, short of one event.
+pub const HEC_LEAST_BODY: usize = 16 * 1024;
+/// Of an answer, this much is read.
+pub const HEC_REPLY_BYTES: usize = 64 * 1024;
+/// Of the text in it, this much is shown, in characters.
+pub const HEC_REPLY_TEXT: usize = 80;
+/// Cookies kept for a balancer.
+pub const HEC_COOKIES: usize = 16;
+/// Longest cookie that is kept.
+pub const HEC_COOKIE_BYTES: usize = 4096;
+/// Longest indexed field; longer ones were seen cut.
+pub const HEC_FIELD_BYTES: usize = 1000;
+/// A connection that is idle this long is not used again; Splunk closes it soon after.
+pub const HEC_IDLE_CONNECTION: Duration = Duration::from_secs(10);
+/// Certificate files are looked at this often, to see whether they were replaced.
+pub const HEC_TLS_LOOK: Duration = Duration::from_secs(5);

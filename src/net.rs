@@ -119,7 +119,7 @@ impl Transport for HttpTransport {
 }
 
 /// What went wrong and why, without the address.
-fn plain(error: reqwest::Error) -> NetError {
+pub(crate) fn plain(error: reqwest::Error) -> NetError {
     let timed_out = error.is_timeout();
     let error = error.without_url();
     let mut text = if timed_out { "timed out".to_owned() } else { error.to_string() };

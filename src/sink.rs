@@ -11,6 +11,7 @@ pub mod file;
 mod local;
 #[cfg(feature = "s3")]
 pub mod s3;
+pub mod splunk_hec;
 pub mod stdout;
 pub mod syslog;
 
@@ -32,6 +33,7 @@ use crate::secret::Environment;
 pub const TYPES: &[SinkType] = &[
     SinkType::of::<file::FileConfig>("file"),
     SinkType::of::<stdout::StdoutConfig>("stdout"),
+    SinkType::of::<splunk_hec::SplunkHecConfig>("splunk_hec"),
     SinkType { name: "syslog", read: syslog::read },
     SinkType::archive::<directory::DirectoryConfig>("directory"),
     #[cfg(feature = "s3")]

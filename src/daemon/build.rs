@@ -149,7 +149,7 @@ pub(super) async fn sinks(
         let once = matches!(mode, RunMode::Once { .. });
         sinks.push(match &entry.config {
             Keys::Records(keys) => {
-                let encoder = Encoder::new(entry.options);
+                let encoder = Encoder::new(entry.options, keys.max_record_bytes());
                 let sink = keys.open(shared.ground.clone(), row.memory.clone(), encoder.fingerprint());
                 let (max_unconfirmed_records, rate) = (entry.max_unconfirmed_records, entry.rate);
                 let settings = Settings { max_unconfirmed_records, rate, select: entry.select.clone(), once };

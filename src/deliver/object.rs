@@ -168,7 +168,7 @@ impl Maker {
         let position = Position { sequence: facts.sequence, record: 0 };
         let place = Place { position, counts: Counts::default() };
         // No copy is ever in a file at or behind this number, so nothing is left out.
-        let (encoder, all) = (Arc::new(Encoder::new(self.options)), Select::default());
+        let (encoder, all) = (Arc::new(Encoder::new(self.options, None)), Select::default());
         let mut filler = Filler::new(ledger, spool, encoder, all, u64::MAX, place);
         let mut batch = Batch::default();
         let mut left = facts.records;

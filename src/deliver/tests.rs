@@ -176,7 +176,7 @@ impl Bench {
         let over = watch::Sender::new(true).subscribe();
         let sink = Box::new(Scripted { script: script.clone(), waiting: 0 });
         let letters = Letters::new(self.shared.ground.disk.clone(), self.folder.path().join("dead-letters"));
-        Worker::new(self.shared.clone(), row, sink, Encoder::new(options), settings, letters, over)
+        Worker::new(self.shared.clone(), row, sink, Encoder::new(options, None), settings, letters, over)
     }
 
     async fn row(&self, name: &str) -> crate::ledger::SinkRow {

@@ -5,6 +5,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::trim::{self, Cuts};
 use super::{Content, Options};
 use crate::digest::push_hex;
 use crate::record::map::Map;
@@ -12,7 +13,7 @@ use crate::record::reader::Shape;
 use crate::record::{Record, json};
 
 /// An object being written; members without a value are left out.
-struct Object<'o> {
+pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
     start: usize,
     first: bool,
@@ -49,18 +50,18 @@ impl<'o> Object<'o> {
         }
     }
 
-    fn number(&mut self, key: &str, number: u64) {
+    pub(super) fn number(&mut self, key: &str, number: u64) {
         write!(self.key(key), "{number}").expect("memory takes every byte");
     }
 
-    fn hash(&mut self, key: &str, hash: &[u8; 32]) {
+    pub(super) fn hash(&mut self, key: &str, hash: &[u8; 32]) {
         let out = self.key(key);
         out.push(b'"');
         push_hex(hash, out);
         out.push(b'"');
     }
 
-    fn object(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) {
+    pub(super) fn object(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) {
         let (before, first) = (self.out.len(), self.first);
         let mut inner = Object::new(self.key(key));
         write(&mut inner);
@@ -78,8 +79,14 @@ impl<'o> Object<'o> {
     }
 }
 
-pub(super) fn encode(record: &Record<'_>, options: Options, out: &mut Vec<u8>) {
-    let full = options.content == Content::Full;
+/// Whether what people wrote goes out.
+pub(super) fn is_full(options: Options) -> bool {
+    options.content == Content::Full
+}
+
+/// Appends a record, without what `cuts` took away.
+pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &mut Vec<u8>) {
+    let full = is_full(options);
     let mut object = Object::new(out);
     object.text("schema", Some("1"));
     object.text("id", Some(&record.id));
@@ -90,33 +97,70 @@ pub(super) fn encode(record: &Record<'_>, options: Options, out: &mut Vec<u8>) {
     object.text("event_type", Some(&record.origin.event_type));
     object.token("action", record.action);
     object.text("category", Some(record.category));
-    object.object("principal", |inner| {
-        inner.text("kind", Some(record.origin.principal.kind.as_str()));
-        inner.text("id", Some(&record.origin.principal.id));
-    });
+    principal(record, &mut object);
     who_and_what(record, full, &mut object);
-    how(record, full, &mut object);
-    tool_calls(record, full, &mut object);
+    how(record, full, cuts, &mut object);
+    tool_calls(record, full, cuts, &mut object);
     if record.self_poll {
         object.token("self_poll", Some("true"));
     }
+    cuts.write(&mut object);
     if !full {
         redacted(record, options, &mut object);
     }
     provenance(record, &mut object);
     warnings(record, &mut object);
     if full {
-        object.token("prompt_text", record.prompt_text);
-        object.token("response_text", record.response_text);
+        object.token("prompt_text", cuts.of("prompt_text", record.prompt_text));
+        object.token("response_text", cuts.of("response_text", record.response_text));
+    }
+    if full && !cuts.drops("unmapped") {
         unmapped(record, &mut object);
     }
-    if full && wants_raw(record, options) {
+    if full && wants_raw(record, options) && !cuts.drops("raw") {
         raw(record.raw.bytes, &mut object);
     }
     object.end();
 }
 
-fn wants_raw(record: &Record<'_>, options: Options) -> bool {
+/// Appends what the record was and where it lies, and no more: in `max` bytes if it can be.
+pub(super) fn outline(record: &Record<'_>, max: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    for named in [true, false] {
+        out.truncate(start);
+        let own = |token| trim::short(token).filter(|_| named);
+        let mut object = Object::new(out);
+        object.text("schema", Some("1"));
+        object.text("id", Some(&record.id));
+        object.token("upstream_id", own(record.upstream_id.as_deref()));
+        object.text("time", trim::short(record.time.as_deref()));
+        object.text("event_type", Some(&record.origin.event_type));
+        object.token("action", own(record.action));
+        object.text("category", Some(record.category));
+        principal(record, &mut object);
+        object.object("truncated", |inner| {
+            inner.object("record", |entry| {
+                entry.number("bytes", record.raw.length);
+                entry.hash("sha256", &record.raw.sha256);
+            });
+        });
+        provenance(record, &mut object);
+        object.end();
+        if out.len() - start <= max {
+            break;
+        }
+    }
+}
+
+fn principal(record: &Record<'_>, object: &mut Object<'_>) {
+    object.object("principal", |inner| {
+        inner.text("kind", Some(record.origin.principal.kind.as_str()));
+        inner.text("id", Some(&record.origin.principal.id));
+    });
+}
+
+/// Whether the exact bytes go out.
+pub(super) fn wants_raw(record: &Record<'_>, options: Options) -> bool {
     match record.raw.shape {
         Shape::Object => options.include_raw,
         Shape::Malformed => true,
@@ -178,7 +222,7 @@ fn write_delegator(delegator: &str, full: bool, actor: &mut Object<'_>) {
     });
 }
 
-fn how(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
+fn how(record: &Record<'_>, full: bool, cuts: &Cuts, object: &mut Object<'_>) {
     object.object("model", |inner| {
         let model = &record.model;
         if model.request.or(model.response).is_some() {
@@ -206,14 +250,16 @@ fn how(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
         inner.token("upstream", record.outcome.upstream);
         inner.token("code", record.outcome.code);
         if full {
-            inner.token("message", record.outcome.message);
+            inner.token("message", cuts.of("outcome.message", record.outcome.message));
         }
     });
 }
 
-fn tool_calls(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
+fn tool_calls(record: &Record<'_>, full: bool, cuts: &Cuts, object: &mut Object<'_>) {
     let call = &record.tool_call;
     let (arguments, result) = if full { (call.arguments, call.result) } else { (None, None) };
+    let arguments = cuts.of("tool_calls.arguments", arguments);
+    let result = cuts.of("tool_calls.result", result);
     let parts = [call.id, call.name, call.kind, arguments, result, call.approval];
     if parts.iter().all(Option::is_none) {
         return;

@@ -6,6 +6,7 @@ mod metadata;
 mod native;
 mod rebuild;
 mod table;
+mod trim;
 
 use super::*;
 use crate::record::reader::{Reader, Shape};
@@ -33,6 +34,11 @@ fn origin(event_type: &str) -> Origin {
 
 /// Every record of a log file as a sink gets it.
 fn encode_all(origin: &Origin, file: &[u8], options: Options) -> Vec<String> {
+    encode_within(origin, file, options, None)
+}
+
+/// The same for a sink that takes records up to `max` bytes.
+fn encode_within(origin: &Origin, file: &[u8], options: Options, max: Option<usize>) -> Vec<String> {
     let mut reader = Reader::new(file);
     let mut all = Vec::new();
     while let Some(cut) = reader.next().unwrap() {
@@ -52,7 +58,7 @@ fn encode_all(origin: &Origin, file: &[u8], options: Options) -> Vec<String> {
             event_id: token.as_deref().filter(|_| cut.shape == Shape::Oversized),
         };
         let mut out = Vec::new();
-        Encoder::new(options).encode(&Record::parse(origin, raw), &mut out);
+        Encoder::new(options, max).encode(&Record::parse(origin, raw), &mut out);
         all.push(String::from_utf8(out).expect("native records are UTF-8"));
     }
     all

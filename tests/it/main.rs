@@ -8,6 +8,7 @@ mod chaos;
 mod cli;
 mod demo;
 mod faults;
+mod hec;
 mod kill;
 mod layers;
 mod s3;

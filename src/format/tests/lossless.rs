@@ -12,7 +12,7 @@ pub(super) fn shared_samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples/compliance")
 }
 
-fn lines() -> Vec<(String, String)> {
+pub(super) fn lines() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (event_type, path) in samples() {
         let text = [golden::folder(), shared_samples()]
