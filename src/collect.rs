@@ -25,7 +25,7 @@ pub use finish::{Finished, Finisher};
 pub use list::Lister;
 
 use crate::ground::Ground;
-use crate::ledger::{Ledger, StreamId};
+use crate::ledger::{Collected, Ledger, StreamId};
 use crate::source::openai::Client;
 use crate::spool::Spool;
 
@@ -57,6 +57,33 @@ pub struct Shared {
     pub room: Arc<Notify>,
     /// The sequence number the next file gets; delivery waits on it.
     pub next_sequence: Arc<watch::Sender<u64>>,
+}
+
+impl Shared {
+    /// What the parts of a program that begins now share; `collected` is what the ledger says.
+    pub fn new(
+        ground: Ground,
+        ledger: Ledger,
+        spool: Spool,
+        spool_max_bytes: u64,
+        collected: &Collected,
+    ) -> Self {
+        let progress = Progress::default();
+        Progress::add(&progress.spool_bytes, collected.spool_bytes);
+        Self {
+            ground,
+            ledger,
+            spool,
+            cutting: Arc::new(Semaphore::new(1)),
+            big: Arc::new(Semaphore::new(1)),
+            stop: CancellationToken::new(),
+            progress: Arc::new(progress),
+            spool_max_bytes,
+            damage: Arc::new(Notify::new()),
+            room: Arc::new(Notify::new()),
+            next_sequence: Arc::new(watch::Sender::new(collected.next_sequence)),
+        }
+    }
 }
 
 /// Counters since the start, for people who watch.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -111,21 +111,7 @@ impl Daemon {
             return Err(StartError::Unknown { spool, ledger, files: unknown });
         }
         recover(&ledger, &spool, ground.now(), collected.next_sequence).await?;
-        let progress = Progress::default();
-        Progress::add(&progress.spool_bytes, collected.spool_bytes);
-        let shared = Shared {
-            ground,
-            ledger,
-            spool,
-            cutting: Arc::new(Semaphore::new(1)),
-            big: Arc::new(Semaphore::new(1)),
-            stop: CancellationToken::new(),
-            progress: Arc::new(progress),
-            spool_max_bytes: config.spool.max_bytes,
-            damage: Arc::new(Notify::new()),
-            room: Arc::new(Notify::new()),
-            next_sequence: Arc::new(watch::Sender::new(collected.next_sequence)),
-        };
+        let shared = Shared::new(ground, ledger, spool, config.spool.max_bytes, &collected);
         let sources = build::sources(&shared, config, &transport, mode).await?;
         let sinks = build::sinks(&shared, config, mode).await?;
         let path = folder.socket();

@@ -1,18 +1,6 @@
 //! The API misbehaves in every way that was ever seen.
 
-use crate::support::{Place, Simulator, assert_accounts_close};
-
-const TYPES: &[&str] = &[
-    "APP_AUTH_LOG",
-    "APP_LOG",
-    "AUDIT_LOG",
-    "AUTH_LOG",
-    "CHATGPT_PLUGIN_SPREADSHEET",
-    "CODEX_LOG",
-    "CODEX_SECURITY_LOG",
-    "CONVERSATION_MESSAGE",
-    "CUSTOM_AGENTS_LOG",
-];
+use crate::support::{Place, Simulator, TYPES, assert_accounts_close};
 
 #[test]
 fn chaos_costs_nothing() {

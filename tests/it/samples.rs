@@ -7,19 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::support::{Place, Simulator, shared};
-
-const TYPES: &[&str] = &[
-    "APP_AUTH_LOG",
-    "APP_LOG",
-    "AUDIT_LOG",
-    "AUTH_LOG",
-    "CHATGPT_PLUGIN_SPREADSHEET",
-    "CODEX_LOG",
-    "CODEX_SECURITY_LOG",
-    "CONVERSATION_MESSAGE",
-    "CUSTOM_AGENTS_LOG",
-];
+use crate::support::{Place, Simulator, TYPES, shared};
 
 #[derive(Deserialize)]
 struct Named {

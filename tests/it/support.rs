@@ -13,6 +13,19 @@ use serde_json::Value;
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_custodex");
 
+/// Every event type a workspace has.
+pub const TYPES: &[&str] = &[
+    "APP_AUTH_LOG",
+    "APP_LOG",
+    "AUDIT_LOG",
+    "AUTH_LOG",
+    "CHATGPT_PLUGIN_SPREADSHEET",
+    "CODEX_LOG",
+    "CODEX_SECURITY_LOG",
+    "CONVERSATION_MESSAGE",
+    "CUSTOM_AGENTS_LOG",
+];
+
 /// A process that does not outlive its test.
 pub struct Process(pub Child);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -17,7 +17,7 @@ use crate::digest::{hex, sha256};
 use crate::disk::PRIVATE_FILE;
 use crate::format::{Content, Format};
 use crate::ground::Ground;
-use crate::ledger::{Ledger, NewFile, PageEntry, SinkStart};
+use crate::ledger::{Collected, Ledger, NewFile, PageEntry, SinkStart};
 use crate::sink::Object;
 use crate::spool::{self, Spool};
 use crate::words::{Principal, PrincipalKind};
@@ -113,20 +113,9 @@ impl Bench {
         let ground = Ground::real();
         let (ledger, _thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
         let spool = Spool::open(ground.disk.clone(), &folder.path().join("spool")).unwrap();
+        let collected = Collected { next_sequence: FILES + 1, ..Collected::default() };
         let bench = Self {
-            shared: Shared {
-                ground,
-                ledger,
-                spool,
-                cutting: Arc::new(Semaphore::new(1)),
-                big: Arc::new(Semaphore::new(1)),
-                stop: CancellationToken::new(),
-                progress: Arc::new(Progress::default()),
-                spool_max_bytes: u64::MAX,
-                damage: Arc::new(Notify::new()),
-                room: Arc::new(Notify::new()),
-                next_sequence: Arc::new(watch::Sender::new(FILES + 1)),
-            },
+            shared: Shared::new(ground, ledger, spool, u64::MAX, &collected),
             folder,
             options: Options { format: Format::Raw, ..Options::default() },
             once: true,

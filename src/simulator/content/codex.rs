@@ -13,9 +13,9 @@ const TOOLS: [(&str, &str); 5] = [
     ("read_file", "function"),
 ];
 const COMMANDS: [&str; 4] = [
-    r#"{\"command\":[\"rg\",\"-n\",\"next_due\",\"src\"],\"workdir\":\"/work/stock\"}"#,
-    r#"{\"command\":[\"cargo\",\"test\",\"--\",\"counts_twice\"],\"workdir\":\"/work/stock\"}"#,
-    r#"{\"command\":[\"bash\",\"-c\",\"git diff --stat | tail -3\"],\"workdir\":\"/work/stock\"}"#,
+    r#"{\"command\":[\"rg\",\"-n\",\"next_due\",\"src\"],\"workdir\":\"/srv/stock\"}"#,
+    r#"{\"command\":[\"cargo\",\"test\",\"--\",\"counts_twice\"],\"workdir\":\"/srv/stock\"}"#,
+    r#"{\"command\":[\"bash\",\"-c\",\"git diff --stat | tail -3\"],\"workdir\":\"/srv/stock\"}"#,
     r#"{\"query\":\"shelf B7 \\\"negative stock\\\"\",\"limit\":20}"#,
 ];
 
