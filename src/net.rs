@@ -122,7 +122,12 @@ impl Transport for HttpTransport {
 pub(crate) fn plain(error: reqwest::Error) -> NetError {
     let timed_out = error.is_timeout();
     let error = error.without_url();
-    let mut text = if timed_out { "timed out".to_owned() } else { error.to_string() };
+    let text = if timed_out { "timed out".to_owned() } else { error.to_string() };
+    NetError(with_causes(text, &error))
+}
+
+/// `text` about an error, and the error's causes, each once.
+pub(crate) fn with_causes(mut text: String, error: &dyn Error) -> String {
     let mut cause = error.source();
     while let Some(next) = cause {
         let part = next.to_string();
@@ -131,7 +136,7 @@ pub(crate) fn plain(error: reqwest::Error) -> NetError {
         }
         cause = next.source();
     }
-    NetError(text)
+    text
 }
 
 /// An address for people: scheme, host, port and path, nothing that could be a credential.

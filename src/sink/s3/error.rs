@@ -7,6 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::config::S3Config;
 use crate::limits;
+use crate::net::with_causes;
 use crate::recovery::Recovery;
 use crate::sink::SinkError;
 
@@ -143,15 +144,7 @@ impl Answer<'_> {
 
 /// An error with its causes, each once.
 fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let part = next.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = next.source();
-    }
+    let text = with_causes(error.to_string(), error);
     text.chars().filter(|c| !c.is_control()).take(2 * limits::ERROR_TEXT).collect()
 }
 
