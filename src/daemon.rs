@@ -106,7 +106,7 @@ impl Daemon {
         let spool = Spool::open(ground.disk.clone(), &folder.spool())?;
         let collected = ledger.collected().await?;
         let unknown = spool.beyond(collected.next_sequence)?;
-        if unknown > limits::CRASH_LEFTOVERS || (unknown > 0 && collected.next_sequence == 1) {
+        if unknown > limits::CRASH_LEFTOVERS || (unknown > 0 && !collected.listed) {
             let (spool, ledger) = (folder.spool(), folder.ledger());
             return Err(StartError::Unknown { spool, ledger, files: unknown });
         }

@@ -94,6 +94,8 @@ pub struct Collected {
     pub records: u64,
     /// The sequence the next file gets.
     pub next_sequence: u64,
+    /// Whether any file was ever listed.
+    pub listed: bool,
     /// Bytes of the files the spool still holds.
     pub spool_bytes: u64,
 }
@@ -171,7 +173,8 @@ fn collected(connection: &Connection) -> rusqlite::Result<Collected> {
         [],
         |row| row.get(0),
     )?;
-    Ok(Collected { records, next_sequence, spool_bytes })
+    let listed = connection.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |row| row.get(0))?;
+    Ok(Collected { records, next_sequence, listed, spool_bytes })
 }
 
 fn holes(connection: &Connection) -> rusqlite::Result<Vec<HoleRow>> {

@@ -97,3 +97,17 @@ fn a_spool_without_its_ledger_is_never_emptied() {
     place.run_to(&["run", "--once"], 0);
     assert_accounts_close(&place, &simulator);
 }
+
+#[test]
+fn a_crash_before_the_first_commit_is_mended() {
+    let simulator = Simulator::start(&["--days", "1", "--files-per-day", "1", "--records-per-file", "20"]);
+    let place = collected_only(&simulator);
+    // As a crash leaves it between the first renames and their transaction.
+    let ledger = rusqlite::Connection::open(place.data().join("ledger.db")).unwrap();
+    let reset = "UPDATE file SET state = 'pending', sequence = NULL, records_before = NULL;
+                 UPDATE stream SET files_collected = 0, records_collected = 0";
+    ledger.execute_batch(reset).unwrap();
+    drop(ledger);
+    place.run_to(&["run", "--once"], 0);
+    assert_accounts_close(&place, &simulator);
+}
