@@ -1,6 +1,7 @@
 //! Formats: a record's bytes for a sink. Pure: the same record always gives the same bytes.
 
 mod native;
+mod object;
 mod raw;
 mod select;
 mod trim;

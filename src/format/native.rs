@@ -5,79 +5,11 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::object::Object;
 use super::trim::{self, Cuts};
 use super::{Content, Options};
-use crate::digest::push_hex;
-use crate::record::map::Map;
 use crate::record::reader::Shape;
 use crate::record::{Record, json};
-
-/// An object being written; members without a value are left out.
-pub(super) struct Object<'o> {
-    out: &'o mut Vec<u8>,
-    start: usize,
-    first: bool,
-}
-
-impl<'o> Object<'o> {
-    fn new(out: &'o mut Vec<u8>) -> Self {
-        let start = out.len();
-        out.push(b'{');
-        Self { out, start, first: true }
-    }
-
-    fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        if !self.first {
-            self.out.push(b',');
-        }
-        self.first = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
-        self.out
-    }
-
-    /// A value that is JSON already. A line feed between tokens is not possible: records are lines.
-    fn token(&mut self, key: &str, token: Option<&str>) {
-        if let Some(token) = token {
-            self.key(key).extend_from_slice(token.as_bytes());
-        }
-    }
-
-    fn text(&mut self, key: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            json::push_text(text, self.key(key));
-        }
-    }
-
-    pub(super) fn number(&mut self, key: &str, number: u64) {
-        write!(self.key(key), "{number}").expect("memory takes every byte");
-    }
-
-    pub(super) fn hash(&mut self, key: &str, hash: &[u8; 32]) {
-        let out = self.key(key);
-        out.push(b'"');
-        push_hex(hash, out);
-        out.push(b'"');
-    }
-
-    pub(super) fn object(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) {
-        let (before, first) = (self.out.len(), self.first);
-        let mut inner = Object::new(self.key(key));
-        write(&mut inner);
-        if inner.first {
-            self.out.truncate(before);
-            self.first = first;
-        } else {
-            inner.out.push(b'}');
-        }
-    }
-
-    fn end(self) {
-        debug_assert!(self.out.len() > self.start);
-        self.out.push(b'}');
-    }
-}
 
 /// Whether what people wrote goes out.
 pub(super) fn is_full(options: Options) -> bool {
@@ -105,9 +37,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &m
         object.token("self_poll", Some("true"));
     }
     cuts.write(&mut object);
-    if !full {
-        redacted(record, options, &mut object);
-    }
+    redacted(record, options, &mut object);
     provenance(record, &mut object);
     warnings(record, &mut object);
     if full {
@@ -162,8 +92,8 @@ fn principal(record: &Record<'_>, object: &mut Object<'_>) {
 /// Whether the exact bytes go out.
 pub(super) fn wants_raw(record: &Record<'_>, options: Options) -> bool {
     match record.raw.shape {
-        Shape::Object => options.include_raw,
-        Shape::Malformed => true,
+        Shape::Object => options.include_raw && record.removed.is_empty(),
+        Shape::Malformed => record.removed.is_empty(),
         Shape::Oversized => false,
     }
 }
@@ -271,25 +201,25 @@ fn tool_calls(record: &Record<'_>, full: bool, cuts: &Cuts, object: &mut Object<
         inner.token(key, token);
     }
     inner.end();
-    object.out.push(b']');
+    object.out().push(b']');
 }
 
-/// What `content = "metadata"` kept out of this record.
+/// What was taken out of this record: by rules, and by `content = "metadata"`.
 fn redacted(record: &Record<'_>, options: Options, object: &mut Object<'_>) {
-    let left_out: Vec<&str> = [
+    let free_text = [
         ("outcome.message", record.outcome.message.is_some()),
         ("tool_calls.arguments", record.tool_call.arguments.is_some()),
         ("tool_calls.result", record.tool_call.result.is_some()),
         ("prompt_text", record.prompt_text.is_some()),
         ("response_text", record.response_text.is_some()),
-        ("unmapped", record.map.as_ref().is_some_and(Map::has_rest)),
+        ("unmapped", record.has_unmapped()),
         ("raw", wants_raw(record, options)),
-    ]
-    .into_iter()
-    .filter_map(|(path, there)| there.then_some(path))
-    .collect();
-    if !left_out.is_empty() {
-        serde_json::to_writer(object.key("redacted"), &left_out).expect("texts always become tokens");
+    ];
+    let kept_out = free_text.into_iter().filter_map(|(path, there)| there.then_some(path));
+    let kept_out = kept_out.filter(|_| !is_full(options));
+    let removed: Vec<&str> = record.removed.iter().map(AsRef::as_ref).chain(kept_out).collect();
+    if !removed.is_empty() {
+        serde_json::to_writer(object.key("redacted"), &removed).expect("texts always become tokens");
     }
 }
 
@@ -313,20 +243,19 @@ fn warnings(record: &Record<'_>, object: &mut Object<'_>) {
     object.key("warnings").push(b'[');
     for (position, warning) in all.enumerate() {
         if position > 0 {
-            object.out.push(b',');
+            object.out().push(b',');
         }
-        let mut inner = Object::new(object.out);
+        let mut inner = Object::new(object.out());
         inner.text("path", Some(&warning.path));
         inner.text("problem", Some(warning.problem));
         inner.end();
     }
-    object.out.push(b']');
+    object.out().push(b']');
 }
 
 fn unmapped(record: &Record<'_>, object: &mut Object<'_>) {
-    let Some(map) = &record.map else { return };
-    if map.has_rest() {
-        map.write_rest(object.key("unmapped"));
+    if record.has_unmapped() {
+        record.write_unmapped(object.key("unmapped"));
     }
 }
 

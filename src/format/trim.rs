@@ -8,8 +8,8 @@
 
 use std::borrow::Cow;
 
-use super::native::{self, Object};
-use super::{Format, Options};
+use super::object::Object;
+use super::{Format, Options, native};
 use crate::digest::sha256;
 use crate::record::{Record, json};
 
@@ -123,9 +123,9 @@ fn parts<'a>(record: &Record<'a>, options: Options) -> Vec<Part<'a>> {
     let found = TEXTS.iter().filter_map(|(path, find)| find(record).map(|token| (*path, token)));
     let mut parts: Vec<Part<'a>> =
         found.map(|(path, token)| Part { path, token: token.into(), text: token.starts_with('"') }).collect();
-    if let Some(map) = record.map.as_ref().filter(|map| map.has_rest()) {
+    if record.has_unmapped() {
         let mut rest = Vec::new();
-        map.write_rest(&mut rest);
+        record.write_unmapped(&mut rest);
         let token = String::from_utf8(rest).expect("made of tokens, which are text");
         parts.push(Part { path: UNMAPPED, token: token.into(), text: false });
     }

@@ -182,6 +182,10 @@ pub struct Record<'a> {
     pub map: Option<Map<'a>>,
     /// What is odd about a record that is no object.
     pub warnings: Vec<Warning>,
+    /// Native paths of what a sink's rules took out of it; then its exact bytes are not shown either.
+    pub removed: Vec<Cow<'static, str>>,
+    /// What is shown instead of the fields that were not taken, an object, once rules changed them.
+    pub unmapped: Option<Token<'a>>,
 }
 
 impl<'a> Record<'a> {
@@ -228,6 +232,25 @@ impl<'a> Record<'a> {
             response_text: None,
             map: None,
             warnings: Vec::new(),
+            removed: Vec::new(),
+            unmapped: None,
+        }
+    }
+
+    /// Whether any field of upstream's has no place of its own.
+    pub fn has_unmapped(&self) -> bool {
+        match &self.unmapped {
+            Some(instead) => instead != "{}",
+            None => self.map.as_ref().is_some_and(Map::has_rest),
+        }
+    }
+
+    /// Appends these fields as an object; nothing when there are none.
+    pub fn write_unmapped(&self, out: &mut Vec<u8>) {
+        match (&self.unmapped, &self.map) {
+            (Some(instead), _) if self.has_unmapped() => out.extend_from_slice(instead.as_bytes()),
+            (None, Some(map)) => map.write_rest(out),
+            _ => {}
         }
     }
 
