@@ -4,6 +4,7 @@
 //! transaction with `synchronous=FULL`; jobs that wait together share one transaction, and nobody is
 //! answered before its commit; a job that fails undoes only itself. Never holds content or a secret.
 
+mod coverage;
 mod files;
 mod letters;
 mod schema;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 #[cfg(test)]
 mod tests;
 
+pub use coverage::{Interval, Pace};
 pub use files::{Candidate, Collected, FileFacts, HoleRow, NewFile, PendingFile};
 pub use letters::LetterRow;
 pub use schema::SCHEMA_VERSION;

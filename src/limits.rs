@@ -28,6 +28,16 @@ pub const PAGE: u32 = 100;
 pub const MAX_LOG_FILE_BYTES: u64 = 1024 * 1024 * 1024;
 /// The whole retention window is listed again after this many seconds.
 pub const SWEEP_INTERVAL: i64 = 86_400;
+/// Files normally appear within this time after the moment they end, seconds.
+pub const SETTLE: i64 = 30 * 60;
+/// The same for costs, which are reckoned up later.
+pub const SETTLE_COSTS: i64 = 6 * 3600;
+/// Moments that expire while a first listing is on its way are no hole unless they are more than this, seconds.
+pub const EXPIRED_UNSAID: i64 = 3600;
+/// The pace of collecting is that of so many files.
+pub const PACE_FILES: i64 = 256;
+/// Collecting that stood still for this long has no pace, seconds.
+pub const PACE_WINDOW: i64 = 600;
 /// A stream the provider does not know is tried again after this time.
 pub const UNSUPPORTED_PROBE: Duration = Duration::from_secs(6 * 3600);
 /// A run with an end tries each thing this often.

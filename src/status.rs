@@ -6,11 +6,14 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::collect::RETENTION;
-use crate::ledger::{Ledger, LedgerError, SinkRow, StreamRow, StreamState, Viewer};
+use crate::collect::{self, RETENTION};
+use crate::ledger::{Ledger, LedgerError, Pace, SinkRow, StreamRow, StreamState, Viewer};
 
-/// Headroom below this needs attention, seconds: a cursor more than 25 days old.
-const LITTLE_HEADROOM: i64 = 5 * 86_400;
+/// Headroom below the first of these needs attention; each is told once more, seconds.
+pub const HEADROOM_ALARMS: [i64; 3] = [20 * 86_400, 10 * 86_400, 3 * 86_400];
+
+/// A stream that was covered up to this long before its settle time is up to date, seconds.
+const UP_TO_DATE: i64 = 3600;
 
 /// A stream that fails to be listed for longer than this needs attention, seconds.
 const LONG_FAILING: i64 = 3600;
@@ -45,6 +48,10 @@ pub struct Headroom {
     pub seconds: i64,
     /// `principal/event type`.
     pub stream: String,
+    /// Everything that is there was listed and collected.
+    pub caught_up: bool,
+    /// While it was not: how long the files listed so far will take at the pace of late, if they move at all.
+    pub caught_up_in_seconds: Option<i64>,
 }
 
 /// What the spool holds.
@@ -75,6 +82,8 @@ pub struct StreamStatus {
     pub last_error: Option<String>,
     /// The next step.
     pub hint: Option<String>,
+    /// Everything before it was listed completely or has expired; RFC 3339.
+    pub covered_until: String,
     /// Files in the spool or once in it.
     pub files_collected: i64,
     /// Files listed and not collected yet.
@@ -130,35 +139,32 @@ impl Status {
     pub fn view(viewer: &Viewer, now: Timestamp, running: bool) -> Result<Self, LedgerError> {
         let collected = viewer.collected()?;
         let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
-        Ok(Self::of(&viewer.streams()?, viewer.sinks()?, spool, now, running))
+        Ok(Self::of(&viewer.streams()?, viewer.sinks()?, spool, viewer.pace()?, now, running))
     }
 
     /// From the ledger of this process.
     pub async fn read(ledger: &Ledger, now: Timestamp) -> Result<Self, LedgerError> {
         let collected = ledger.collected().await?;
         let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
-        Ok(Self::of(&ledger.streams().await?, ledger.sinks().await?, spool, now, true))
+        let pace = ledger.pace().await?;
+        Ok(Self::of(&ledger.streams().await?, ledger.sinks().await?, spool, pace, now, true))
     }
 
     fn of(
         rows: &[StreamRow],
         sinks: Vec<SinkRow>,
         spool: SpoolStatus,
+        pace: Option<Pace>,
         now: Timestamp,
         running: bool,
     ) -> Self {
         let second = now.as_second();
-        let known = rows.iter().filter(|row| row.state != StreamState::Unsupported);
-        let least = known.min_by_key(|row| headroom(row, second));
-        let headroom = least.map(|row| Headroom {
-            seconds: headroom(row, second),
-            stream: format!("{}/{}", row.principal, row.event_type),
-        });
+        let headroom = Headroom::of(rows, pace, second);
         let streams: Vec<_> = rows.iter().map(|row| stream(row, second)).collect();
         let sinks: Vec<_> = sinks.into_iter().map(sink).collect();
         let mut attention: Vec<String> = rows.iter().flat_map(|row| stream_attention(row, second)).collect();
         attention.extend(sinks.iter().flat_map(sink_attention));
-        if let Some(least) = headroom.as_ref().filter(|least| least.seconds < LITTLE_HEADROOM) {
+        if let Some(least) = headroom.as_ref().filter(|least| least.alarms() > 0) {
             let left = crate::units::spoken(least.seconds);
             attention.push(format!("{}: {left} left before the provider drops files", least.stream));
         }
@@ -197,14 +203,35 @@ impl Status {
     }
 }
 
+impl Headroom {
+    fn of(rows: &[StreamRow], pace: Option<Pace>, now: i64) -> Option<Self> {
+        let known = || rows.iter().filter(|row| row.state != StreamState::Unsupported);
+        let least = known().min_by_key(|row| headroom(row, now))?;
+        let pending: i64 = known().map(|row| row.files_pending).sum();
+        let covered = |row: &StreamRow| row.uncovered + collect::settle(&row.event_type) + UP_TO_DATE >= now;
+        Some(Self {
+            seconds: headroom(least, now),
+            stream: format!("{}/{}", least.principal, least.event_type),
+            caught_up: pending == 0 && known().all(covered),
+            caught_up_in_seconds: pace.filter(|_| pending > 0).and_then(|pace| pace.time_for(pending, now)),
+        })
+    }
+
+    /// How many of [`HEADROOM_ALARMS`] it is below.
+    pub fn alarms(&self) -> usize {
+        HEADROOM_ALARMS.iter().filter(|alarm| self.seconds < **alarm).count()
+    }
+}
+
 /// Seconds until something not yet collected is dropped by the provider.
 fn headroom(row: &StreamRow, now: i64) -> i64 {
-    let covered = row.covered_until.unwrap_or(row.started_at).min(now);
-    row.oldest_pending.map_or(covered, |oldest| oldest.min(covered)) + RETENTION - now
+    let uncovered = row.uncovered.min(now);
+    row.oldest_pending.map_or(uncovered, |oldest| oldest.min(uncovered)) + RETENTION - now
 }
 
 fn stream(row: &StreamRow, now: i64) -> StreamStatus {
     let listed = row.listed_at.and_then(|at| Timestamp::from_second(at).ok());
+    let covered = Timestamp::from_second(row.uncovered).unwrap_or_default();
     StreamStatus {
         source: row.source.clone(),
         principal: row.principal.id.clone(),
@@ -214,6 +241,7 @@ fn stream(row: &StreamRow, now: i64) -> StreamStatus {
         last_listed_at: listed.map(|at| at.to_string()),
         last_error: row.last_error.clone(),
         hint: row.hint.clone(),
+        covered_until: covered.to_string(),
         files_collected: row.files_collected,
         files_pending: row.files_pending,
         files_failing: row.files_failing,

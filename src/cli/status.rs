@@ -5,7 +5,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Secrets;
 use crate::daemon::{control, folder};
 use crate::ledger::Viewer;
-use crate::status::{SinkStatus, Status, StreamStatus};
+use crate::status::{Headroom, SinkStatus, Status, StreamStatus};
 use crate::units::{Size, spoken};
 
 pub fn status(at: &Place, json: bool) -> Outcome {
@@ -41,9 +41,10 @@ fn text(status: &Status) -> String {
     let mut lines = Vec::new();
     match &status.headroom {
         Some(least) => lines.push(format!(
-            "headroom    {} until something is lost for good ({})",
+            "headroom    {} until the first loss ({}); {}",
             spoken(least.seconds),
-            least.stream
+            least.stream,
+            progress(status, least)
         )),
         None => lines.push("headroom    unknown: no stream is enabled".to_owned()),
     }
@@ -66,6 +67,16 @@ fn text(status: &Status) -> String {
     lines.extend(status.attention.iter().map(|line| format!("attention: {line}")));
     lines.push(String::new());
     lines.join("\n")
+}
+
+fn progress(status: &Status, least: &Headroom) -> String {
+    let pending: i64 = status.streams.iter().map(|stream| stream.files_pending).sum();
+    match least.caught_up_in_seconds {
+        _ if least.caught_up => "caught up".to_owned(),
+        Some(time) => format!("behind by {pending} log files, caught up in about {}", spoken(time)),
+        None if pending > 0 => format!("behind by {pending} log files that do not move"),
+        None => "not listed of late".to_owned(),
+    }
 }
 
 fn stream(stream: &StreamStatus) -> Vec<String> {

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::{Mode, Progress, RETENTION, Shared, Signal, Stream};
-use crate::ledger::{LedgerError, PageEntry, StreamState};
+use super::{Mode, Progress, RETENTION, Shared, Signal, Stream, settle};
+use crate::ledger::{Interval, LedgerError, PageEntry, StreamState};
 use crate::limits;
 use crate::recovery::backoff;
 use crate::source::openai::{ApiError, ErrorKind, Page};
@@ -163,25 +163,21 @@ impl Lister {
         let started_at = if row.started_at > began { floor } else { row.started_at };
         let cursor = row.cursor.as_deref().and_then(seconds);
         let resume = cursor.map_or(started_at, |cursor| cursor.min(began) - self.stream.overlap);
-        let from = if sweep { floor } else { resume.max(floor) }.max(started_at);
-        if row.covered_until.is_some_and(|until| until < floor) {
-            error!(
-                event_type = self.stream.event_type,
-                "this stream was not listed for over 30 days: files that expired meanwhile are unknown"
-            );
-            let moment = (rfc3339(floor), floor);
-            let reason = "nothing was listed for over 30 days: what expired meanwhile is unknown";
-            let name = format!("unlisted-until-{}", rfc3339(floor));
-            ledger.record_gap(self.stream.id, name, moment, reason, Some(floor)).await?;
+        let resume = resume.min(row.uncovered).max(started_at);
+        let from = if sweep { floor.max(started_at) } else { resume.max(floor) };
+        if row.uncovered < floor {
+            self.expired(row.uncovered, floor, began).await?;
         }
         let mut after = rfc3339(from);
         let mut reached = cursor;
+        let settled = began - settle(&self.stream.event_type);
+        let covered = Interval { from, until: settled, listed_at: Some(began) };
         loop {
             let page = self.stream.client.list(&self.stream.event_type, &after, None, limits::PAGE).await?;
             if page.has_more && page.files.is_empty() {
                 return Err(ListError::Protocol("a page claims more, but is empty"));
             }
-            let end = self.record(&page, &mut reached).await?;
+            let end = self.record(&page, &mut reached, Some(covered)).await?;
             if !page.has_more {
                 break;
             }
@@ -196,8 +192,24 @@ impl Lister {
         }
         // The first listing reaches back to the start, which is as good as a sweep.
         let swept = sweep || row.swept_at.is_none();
-        ledger.record_listing(self.stream.id, began, ground.now(), swept).await?;
+        ledger.record_listing(self.stream.id, covered, ground.now(), swept).await?;
         Ok(())
+    }
+
+    /// What expired before it was listed is a hole, but for the moments that a first listing takes to begin.
+    async fn expired(&self, from: i64, floor: i64, began: i64) -> Result<(), ListError> {
+        let ledger = &self.shared.ledger;
+        if floor - from > limits::EXPIRED_UNSAID {
+            error!(
+                event_type = self.stream.event_type,
+                "this stream was not listed for over 30 days: files that expired meanwhile are unknown"
+            );
+            let moment = (rfc3339(floor), floor);
+            let reason = "nothing was listed for over 30 days: what expired meanwhile is unknown";
+            let name = format!("unlisted-until-{}", rfc3339(floor));
+            ledger.record_gap(self.stream.id, name, moment, reason).await?;
+        }
+        Ok(ledger.record_expired(self.stream.id, from, floor, began).await?)
     }
 
     /// Lists from before a page's edge: from the moment before the last one of the page, or a second before.
@@ -214,25 +226,32 @@ impl Lister {
         if page.has_more && page.files.is_empty() {
             return Err(ListError::Protocol("a page claims more, but is empty"));
         }
-        self.record(&page, reached).await?;
+        self.record(&page, reached, None).await?;
         let beyond = newest(&page).as_deref().and_then(moment) > last;
         if page.has_more && !beyond {
             let (end_time, event_type) = (rfc3339(end), self.stream.event_type.as_str());
             error!(event_type, end_time, "more files share one end_time than a page holds");
             let reason = "more files share this end_time than a page holds: some of them cannot be listed";
             let (name, moment) = (format!("tie-{end_time}"), (end_time, end));
-            self.shared.ledger.record_gap(self.stream.id, name, moment, reason, None).await?;
+            self.shared.ledger.record_gap(self.stream.id, name, moment, reason).await?;
         }
         Ok(())
     }
 
-    /// Records a page; answers the moment it reaches to.
-    async fn record(&self, page: &Page, reached: &mut Option<i64>) -> Result<Option<i64>, ListError> {
+    /// Records a page, and that everything of `listing` up to its end was seen; answers the moment it reaches to.
+    async fn record(
+        &self,
+        page: &Page,
+        reached: &mut Option<i64>,
+        listing: Option<Interval>,
+    ) -> Result<Option<i64>, ListError> {
         let now = self.shared.ground.now();
         let last = edge(page).or_else(|| newest(page));
         let end = last.as_deref().and_then(seconds);
         let forward = end.is_some() && end >= *reached;
-        let cursor = if forward { last.zip(end.map(|end| end.min(now))) } else { None };
+        let cursor = last.filter(|_| forward);
+        let covered = listing.zip(end);
+        let covered = covered.map(|(listing, end)| Interval { until: listing.until.min(end), ..listing });
         let entries: Vec<_> = page
             .files
             .iter()
@@ -251,9 +270,9 @@ impl Lister {
             let today = rfc3339(now - now.rem_euclid(86_400));
             let reason = "listed rows without a usable id: see the log";
             let (name, moment) = (format!("rows-{today}"), (today, now));
-            self.shared.ledger.record_gap(self.stream.id, name, moment, reason, None).await?;
+            self.shared.ledger.record_gap(self.stream.id, name, moment, reason).await?;
         }
-        let new = self.shared.ledger.record_page(self.stream.id, entries, cursor, now).await?;
+        let new = self.shared.ledger.record_page(self.stream.id, entries, cursor, covered, now).await?;
         if forward {
             *reached = end;
         }

@@ -1,14 +1,15 @@
-//! What systemd is told: ready, how it goes, still alive, stopping. Does nothing without systemd.
+//! What is looked at while the daemon runs, and who is told: systemd that it is ready, alive and how it goes; the
+//! log when headroom falls below one of its alarms. Without systemd only the log is told.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::status::Status;
+use crate::status::{Headroom, Status};
 use crate::units;
 
 /// How often the status line is renewed.
@@ -21,19 +22,48 @@ pub fn tell(state: NotifyState<'_>) {
     }
 }
 
-/// Keeps the watchdog quiet as long as the ledger answers, and the status line true, until stopped.
+/// Keeps the watchdog quiet as long as the ledger answers, the status line true, and the alarms told, until
+/// stopped.
 pub async fn keep(ledger: &Ledger, clock: &dyn Clock, stop: &CancellationToken) {
     let watchdog = sd_notify::watchdog_enabled();
     let interval = watchdog.map_or(STATUS_INTERVAL, |within| (within / 3).min(STATUS_INTERVAL));
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return stop.cancelled().await;
-    }
+    let mut alarm = Alarm::default();
     while !stop.is_cancelled() {
         if let Ok(status) = Status::read(ledger, clock.now()).await {
             tell(NotifyState::Watchdog);
             tell(NotifyState::Status(&line(&status)));
+            if let Some(headroom) = &status.headroom {
+                alarm.look(headroom);
+            }
         }
         stop.run_until_cancelled(tokio::time::sleep(interval)).await;
+    }
+}
+
+/// Tells the log once when headroom has fallen below an alarm, or is above all of them again.
+#[derive(Debug, Default)]
+struct Alarm {
+    /// What was seen last: a daemon that just started catches up before anybody need know.
+    seen: usize,
+    told: usize,
+}
+
+impl Alarm {
+    /// Answers whether it told anything.
+    fn look(&mut self, headroom: &Headroom) -> bool {
+        let alarms = headroom.alarms();
+        let holds = std::mem::replace(&mut self.seen, alarms) == alarms;
+        if !holds || alarms == self.told {
+            return false;
+        }
+        let (stream, left) = (headroom.stream.as_str(), units::spoken(headroom.seconds));
+        match alarms {
+            0 => info!("headroom is over 20 days again"),
+            1 => warn!(stream, left, "headroom is below 20 days: see `custodex status`"),
+            _ => error!(stream, left, "the provider drops what is not collected: see `custodex status`"),
+        }
+        self.told = alarms;
+        true
     }
 }
 
@@ -45,4 +75,26 @@ fn line(status: &Status) -> String {
         some => format!(", {some} need attention"),
     };
     format!("headroom {}, {pending} files pending{attention}", units::spoken(headroom))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_alarm_is_told_once_when_it_holds() {
+        let mut alarm = Alarm::default();
+        let days = [29, 29, 19, 29, 19, 19, 18, 9, 9, 2, 2, 29, 29, 29];
+        let told = days.map(|days| {
+            let headroom = Headroom {
+                seconds: days * 86_400,
+                stream: "s".into(),
+                caught_up: false,
+                caught_up_in_seconds: None,
+            };
+            alarm.look(&headroom)
+        });
+        let moments: Vec<usize> = (0..told.len()).filter(|at| told[*at]).collect();
+        assert_eq!(moments, [5, 8, 10, 12]);
+    }
 }

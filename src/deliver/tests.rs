@@ -127,7 +127,7 @@ impl Bench {
                 size: None,
                 sha256: None,
             };
-            ledger.record_page(stream, vec![entry], None, 1).await.unwrap();
+            ledger.record_page(stream, vec![entry], None, None, 1).await.unwrap();
             let pending = ledger.due_files(stream, 1, 1, [].into()).await.unwrap().remove(0);
             let names = spool.incoming(pending.row);
             let mut data = ground.disk.create(&names.data, PRIVATE_FILE).unwrap();

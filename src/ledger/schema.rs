@@ -26,7 +26,6 @@ CREATE TABLE stream (
     enabled INTEGER NOT NULL,
     started_at INTEGER NOT NULL,         -- how far back the first listing reaches
     cursor TEXT,                         -- last_end_time, verbatim
-    covered_until INTEGER,               -- everything before it was listed completely
     listed_at INTEGER,                   -- end of the last complete listing
     swept_at INTEGER,
     state TEXT NOT NULL DEFAULT 'ok',
@@ -37,6 +36,13 @@ CREATE TABLE stream (
     records_collected INTEGER NOT NULL DEFAULT 0,
     UNIQUE (principal, event_type)
 ) STRICT;
+CREATE TABLE coverage (
+    stream INTEGER NOT NULL REFERENCES stream (id),
+    from_at INTEGER NOT NULL,
+    until_at INTEGER NOT NULL,
+    listed_at INTEGER,                   -- completely; null for what expired before it was
+    PRIMARY KEY (stream, from_at)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE file (
     id INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL REFERENCES stream (id),

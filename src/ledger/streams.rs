@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Ledger, LedgerError, Viewer};
+use super::{Interval, Ledger, LedgerError, Viewer, coverage};
 use crate::words::{Principal, PrincipalKind};
 
 /// Names a stream's row.
@@ -59,8 +59,8 @@ pub struct StreamRow {
     pub started_at: i64,
     /// `last_end_time` of the last page, verbatim.
     pub cursor: Option<String>,
-    /// Every moment before it was listed completely.
-    pub covered_until: Option<i64>,
+    /// The first moment that was not listed completely, and is not known to be gone.
+    pub uncovered: i64,
     /// End of the last complete listing.
     pub listed_at: Option<i64>,
     /// When the whole retention window was last listed.
@@ -107,7 +107,7 @@ pub struct PageEntry {
 }
 
 const SELECT: &str = "SELECT id, principal_kind, principal, event_type, source, started_at, cursor,
-    covered_until, listed_at, swept_at, state, last_error, hint, lateness_max, files_collected,
+    listed_at, swept_at, state, last_error, hint, lateness_max, files_collected,
     records_collected,
     (SELECT count(*) FROM file WHERE stream = stream.id AND state = 'pending'),
     (SELECT min(end_at) FROM file WHERE stream = stream.id AND state = 'pending'),
@@ -122,7 +122,7 @@ const SELECT: &str = "SELECT id, principal_kind, principal, event_type, source, 
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
     let kind: String = row.get(1)?;
-    let state: String = row.get(10)?;
+    let state: String = row.get(9)?;
     Ok(StreamRow {
         id: StreamId(row.get(0)?),
         principal: Principal {
@@ -133,28 +133,33 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
         source: row.get(4)?,
         started_at: row.get(5)?,
         cursor: row.get(6)?,
-        covered_until: row.get(7)?,
-        listed_at: row.get(8)?,
-        swept_at: row.get(9)?,
+        uncovered: 0,
+        listed_at: row.get(7)?,
+        swept_at: row.get(8)?,
         state: StreamState::parse(&state),
-        last_error: row.get(11)?,
-        hint: row.get(12)?,
-        lateness_max: row.get(13)?,
-        files_collected: row.get(14)?,
-        records_collected: row.get(15)?,
-        files_pending: row.get(16)?,
-        oldest_pending: row.get(17)?,
-        files_failing: row.get(18)?,
-        failing_error: row.get(19)?,
-        holes: row.get(20)?,
-        holes_open: row.get(21)?,
+        last_error: row.get(10)?,
+        hint: row.get(11)?,
+        lateness_max: row.get(12)?,
+        files_collected: row.get(13)?,
+        records_collected: row.get(14)?,
+        files_pending: row.get(15)?,
+        oldest_pending: row.get(16)?,
+        files_failing: row.get(17)?,
+        failing_error: row.get(18)?,
+        holes: row.get(19)?,
+        holes_open: row.get(20)?,
     })
 }
 
 fn all(connection: &Connection) -> rusqlite::Result<Vec<StreamRow>> {
     let mut statement = connection
         .prepare_cached(&format!("{SELECT} WHERE enabled = 1 ORDER BY source, principal, event_type"))?;
-    statement.query_map([], read)?.collect()
+    let rows: Vec<StreamRow> = statement.query_map([], read)?.collect::<Result<_, _>>()?;
+    rows.into_iter().map(|row| with_coverage(connection, row)).collect()
+}
+
+fn with_coverage(connection: &Connection, row: StreamRow) -> rusqlite::Result<StreamRow> {
+    Ok(StreamRow { uncovered: coverage::uncovered(connection, row.id, row.started_at)?, ..row })
 }
 
 /// What the ledger knows of a listed file.
@@ -270,19 +275,23 @@ impl Ledger {
     /// One stream's row.
     pub async fn stream(&self, id: StreamId) -> Result<StreamRow, LedgerError> {
         self.call(move |connection| {
-            connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id.0], read)
+            let row =
+                connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id.0], read)?;
+            with_coverage(connection, row)
         })
         .await
     }
 
-    /// Records a page in one transaction: a pending row for every new id, and the cursor.
+    /// Records a page in one transaction: a pending row for every new id, the cursor, and what the page
+    /// covers.
     ///
     /// The cursor only ever moves forward. Answers how many files there are to fetch now.
     pub async fn record_page(
         &self,
         id: StreamId,
         entries: Vec<PageEntry>,
-        cursor: Option<(String, i64)>,
+        cursor: Option<String>,
+        covered: Option<Interval>,
         now: i64,
     ) -> Result<usize, LedgerError> {
         self.call(move |connection| {
@@ -311,62 +320,69 @@ impl Ledger {
                     Known::Same => {}
                 }
             }
-            let (cursor, reached) = cursor.unzip();
+            if let Some(interval) = covered {
+                coverage::record(connection, id, interval, now)?;
+            }
             connection
                 .prepare_cached(
-                    "UPDATE stream SET cursor = coalesce(?2, cursor),
-                     covered_until = max(coalesce(covered_until, started_at), coalesce(?3, 0)),
-                     lateness_max = max(lateness_max, ?4) WHERE id = ?1",
+                    "UPDATE stream SET cursor = coalesce(?2, cursor), lateness_max = max(lateness_max, ?3)
+                     WHERE id = ?1",
                 )?
-                .execute(params![id.0, cursor, reached, lateness])?;
+                .execute(params![id.0, cursor, lateness])?;
             Ok(new)
         })
         .await
     }
 
-    /// Records something that can never be listed as a hole of its own, once for each `name`; what lies before
-    /// `until` needs no more attention.
+    /// Records something that can never be listed as a hole of its own, once for each `name`.
     pub async fn record_gap(
         &self,
         id: StreamId,
         name: String,
         moment: (String, i64),
         reason: &'static str,
-        until: Option<i64>,
     ) -> Result<(), LedgerError> {
         self.call(move |connection| {
             let (end_time, end_at) = moment;
-            connection.execute(
-                "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, state, reason)
-                 VALUES (?1, 'gap:' || ?2, ?3, ?4, ?4, 'hole', ?5) ON CONFLICT DO NOTHING",
-                params![id.0, name, end_time, end_at, reason],
-            )?;
             connection
                 .execute(
-                    "UPDATE stream SET covered_until = max(covered_until, ?2) WHERE id = ?1 AND ?2 IS NOT NULL",
-                    params![id.0, until],
+                    "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, state, reason)
+                     VALUES (?1, 'gap:' || ?2, ?3, ?4, ?4, 'hole', ?5) ON CONFLICT DO NOTHING",
+                    params![id.0, name, end_time, end_at, reason],
                 )
                 .map(drop)
         })
         .await
     }
 
-    /// Records that a listing which began at `began` saw everything there was.
+    /// Records that these moments expired before they were listed.
+    pub async fn record_expired(
+        &self,
+        id: StreamId,
+        from: i64,
+        until: i64,
+        now: i64,
+    ) -> Result<(), LedgerError> {
+        let expired = Interval { from, until, listed_at: None };
+        self.call(move |connection| coverage::record(connection, id, expired, now)).await
+    }
+
+    /// Records that a complete listing saw everything there was in an interval.
     pub async fn record_listing(
         &self,
         id: StreamId,
-        began: i64,
+        covered: Interval,
         now: i64,
         swept: bool,
     ) -> Result<(), LedgerError> {
         self.call(move |connection| {
+            coverage::record(connection, id, covered, now)?;
             connection
                 .prepare_cached(
-                    "UPDATE stream SET listed_at = ?3, covered_until = ?2,
-                     swept_at = CASE WHEN ?4 THEN ?3 ELSE swept_at END,
+                    "UPDATE stream SET listed_at = ?2, swept_at = CASE WHEN ?3 THEN ?2 ELSE swept_at END,
                      state = 'ok', last_error = NULL, hint = NULL WHERE id = ?1",
                 )?
-                .execute(params![id.0, began, now, swept])
+                .execute(params![id.0, now, swept])
                 .map(drop)
         })
         .await

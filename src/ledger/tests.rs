@@ -30,8 +30,9 @@ fn entry(id: &str, end_at: i64) -> PageEntry {
 impl Bench {
     async fn page(&self, entries: &[(&str, i64)], cursor: Option<i64>, now: i64) -> usize {
         let entries = entries.iter().map(|(id, end_at)| entry(id, *end_at)).collect();
-        let cursor = cursor.map(|end| (format!("t{end}"), end));
-        self.ledger.record_page(self.stream, entries, cursor, now).await.unwrap()
+        let covered = cursor.map(|until| Interval { from: NOW - 100, until, listed_at: Some(now) });
+        let cursor = cursor.map(|end| format!("t{end}"));
+        self.ledger.record_page(self.stream, entries, cursor, covered, now).await.unwrap()
     }
 
     async fn row(&self) -> StreamRow {
@@ -65,7 +66,7 @@ async fn a_page_and_its_cursor_are_one_and_known_ids_cost_nothing() {
     assert_eq!(bench.page(&[("b", NOW - 40), ("c", NOW - 45)], None, NOW + 10).await, 1);
     let row = bench.row().await;
     assert_eq!(row.cursor, Some(format!("t{}", NOW - 40)));
-    assert_eq!((row.covered_until, row.files_pending), (Some(NOW - 40), 3));
+    assert_eq!((row.uncovered, row.files_pending), (NOW - 40, 3));
     assert_eq!(row.lateness_max, 5, "c came after b, which is newer");
     assert_eq!(row.oldest_pending, Some(NOW - 50));
     let order: Vec<String> = bench.pending(NOW).await.into_iter().map(|file| file.file_id).collect();
@@ -137,12 +138,13 @@ async fn removed_files_are_named_once_and_the_rest_stays() {
 async fn a_gap_is_a_hole_of_its_own_and_told_once() {
     let bench = bench().await;
     bench.page(&[("a", NOW - 50)], Some(NOW - 50), NOW).await;
-    for until in [None, Some(NOW - 10)] {
+    for _ in 0..2 {
         let moment = ("t".to_owned(), NOW - 20);
-        bench.ledger.record_gap(bench.stream, "tie".into(), moment, "why", until).await.unwrap();
+        bench.ledger.record_gap(bench.stream, "tie".into(), moment, "why").await.unwrap();
     }
+    bench.ledger.record_expired(bench.stream, NOW - 60, NOW - 10, NOW).await.unwrap();
     let row = bench.row().await;
-    assert_eq!((row.holes, row.files_pending, row.covered_until), (1, 1, Some(NOW - 10)));
+    assert_eq!((row.holes, row.files_pending, row.uncovered), (1, 1, NOW - 10));
     let hole = bench.ledger.holes().await.unwrap().remove(0);
     assert_eq!((hole.file_id.as_str(), hole.reason.as_str()), ("gap:tie", "why"));
     assert!(!bench.ledger.retry_hole(hole.id).await.unwrap(), "there is nothing to fetch");
@@ -152,7 +154,8 @@ async fn a_gap_is_a_hole_of_its_own_and_told_once() {
 #[tokio::test]
 async fn a_stream_that_shall_reach_further_back_is_swept() {
     let bench = bench().await;
-    bench.ledger.record_listing(bench.stream, NOW, NOW, true).await.unwrap();
+    let covered = Interval { from: NOW - 100, until: NOW, listed_at: Some(NOW) };
+    bench.ledger.record_listing(bench.stream, covered, NOW, true).await.unwrap();
     let enable = async |started_at| {
         let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
         bench.ledger.enable_stream("codex".into(), principal, "CODEX_LOG".into(), started_at).await.unwrap()
@@ -161,6 +164,7 @@ async fn a_stream_that_shall_reach_further_back_is_swept() {
     assert_eq!((bench.row().await.started_at, bench.row().await.swept_at), (NOW - 100, Some(NOW)));
     enable(NOW - 500).await;
     assert_eq!((bench.row().await.started_at, bench.row().await.swept_at), (NOW - 500, Some(0)));
+    assert_eq!(bench.row().await.uncovered, NOW - 500);
 }
 
 #[tokio::test]
@@ -173,13 +177,13 @@ async fn a_listing_that_was_corrected_and_a_hole_that_is_listed_again_are_fetche
     bench.spool(&files[2], 1, 5).await.unwrap();
     let listed = |id: &str, hash: u8| PageEntry { sha256: Some([hash; 32]), ..entry(id, NOW - 50) };
     let again = vec![listed("a", 9), listed("b", 7), listed("c", 7)];
-    assert_eq!(bench.ledger.record_page(bench.stream, again, None, NOW).await.unwrap(), 2);
+    assert_eq!(bench.ledger.record_page(bench.stream, again, None, None, NOW).await.unwrap(), 2);
     let pending = bench.pending(NOW).await;
     assert_eq!(pending.len(), 2);
     assert_eq!(pending.iter().find(|file| file.file_id == "a").unwrap().sha256, Some([9; 32]));
     for _ in 0..2 {
         let changed = vec![listed("c", 8)];
-        assert_eq!(bench.ledger.record_page(bench.stream, changed, None, NOW).await.unwrap(), 0);
+        assert_eq!(bench.ledger.record_page(bench.stream, changed, None, None, NOW).await.unwrap(), 0);
     }
     let holes = bench.ledger.holes().await.unwrap();
     assert_eq!(holes.len(), 1, "a spooled file that changes is an alarm, once");
