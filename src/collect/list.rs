@@ -309,3 +309,6 @@ fn seconds(text: &str) -> Option<i64> {
 fn moment(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;
