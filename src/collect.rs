@@ -11,6 +11,7 @@
 mod fetch;
 mod finish;
 mod list;
+mod unclaimed;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use fetch::Fetcher;
 pub use finish::{Finished, Finisher};
 pub use list::Lister;
+pub use unclaimed::Unclaimed;
 
 use crate::ground::Ground;
 use crate::ledger::{Collected, Ledger, StreamId};

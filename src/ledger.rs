@@ -5,11 +5,13 @@
 //! answered before its commit; a job that fails undoes only itself. Never holds content or a secret.
 
 mod coverage;
+mod facts;
 mod files;
 mod letters;
 mod schema;
 mod sinks;
 mod streams;
+mod unclaimed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,11 +24,13 @@ use tokio::sync::{mpsc, oneshot};
 mod tests;
 
 pub use coverage::{Interval, Pace};
+pub use facts::Facts;
 pub use files::{Candidate, Collected, FileFacts, HoleRow, NewFile, PendingFile};
 pub use letters::LetterRow;
 pub use schema::SCHEMA_VERSION;
 pub use sinks::{Counts, Position, SinkRow, SinkStart};
 pub use streams::{PageEntry, StreamId, StreamRow, StreamState};
+pub use unclaimed::UnclaimedType;
 
 use crate::limits;
 

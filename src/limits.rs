@@ -38,6 +38,10 @@ pub const EXPIRED_UNSAID: i64 = 3600;
 pub const PACE_FILES: i64 = 256;
 /// Collecting that stood still for this long has no pace, seconds.
 pub const PACE_WINDOW: i64 = 600;
+/// Event types that nobody collects are looked for this often.
+pub const UNCLAIMED_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// Between two such looks, so that they never use up a key's budget.
+pub const UNCLAIMED_PAUSE: Duration = Duration::from_secs(60);
 /// A stream the provider does not know is tried again after this time.
 pub const UNSUPPORTED_PROBE: Duration = Duration::from_secs(6 * 3600);
 /// A run with an end tries each thing this often.

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::collect::{self, RETENTION};
-use crate::ledger::{Ledger, LedgerError, Pace, SinkRow, StreamRow, StreamState, Viewer};
+use crate::ledger::{
+    Facts, Ledger, LedgerError, Pace, SinkRow, StreamRow, StreamState, UnclaimedType, Viewer,
+};
 
 /// Headroom below the first of these needs attention; each is told once more, seconds.
 pub const HEADROOM_ALARMS: [i64; 3] = [20 * 86_400, 10 * 86_400, 3 * 86_400];
@@ -33,6 +35,8 @@ pub struct Status {
     pub headroom: Option<Headroom>,
     /// What needs attention, for people.
     pub attention: Vec<String>,
+    /// What holds log files that no source collects.
+    pub unclaimed: Vec<UnclaimedType>,
     /// The spool.
     pub spool: SpoolStatus,
     /// Every enabled stream.
@@ -137,29 +141,19 @@ pub struct SinkStatus {
 impl Status {
     /// From a ledger that nobody need hold.
     pub fn view(viewer: &Viewer, now: Timestamp, running: bool) -> Result<Self, LedgerError> {
-        let collected = viewer.collected()?;
-        let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
-        Ok(Self::of(&viewer.streams()?, viewer.sinks()?, spool, viewer.pace()?, now, running))
+        Ok(Self::of(viewer.facts()?, now, running))
     }
 
     /// From the ledger of this process.
     pub async fn read(ledger: &Ledger, now: Timestamp) -> Result<Self, LedgerError> {
-        let collected = ledger.collected().await?;
-        let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
-        let pace = ledger.pace().await?;
-        Ok(Self::of(&ledger.streams().await?, ledger.sinks().await?, spool, pace, now, true))
+        Ok(Self::of(ledger.facts().await?, now, true))
     }
 
-    fn of(
-        rows: &[StreamRow],
-        sinks: Vec<SinkRow>,
-        spool: SpoolStatus,
-        pace: Option<Pace>,
-        now: Timestamp,
-        running: bool,
-    ) -> Self {
+    fn of(facts: Facts, now: Timestamp, running: bool) -> Self {
+        let Facts { streams: rows, sinks, collected, pace, unclaimed } = facts;
+        let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
         let second = now.as_second();
-        let headroom = Headroom::of(rows, pace, second);
+        let headroom = Headroom::of(&rows, pace, second);
         let streams: Vec<_> = rows.iter().map(|row| stream(row, second)).collect();
         let sinks: Vec<_> = sinks.into_iter().map(sink).collect();
         let mut attention: Vec<String> = rows.iter().flat_map(|row| stream_attention(row, second)).collect();
@@ -175,6 +169,7 @@ impl Status {
             running,
             headroom,
             attention,
+            unclaimed,
             spool,
             streams,
             sinks,

@@ -65,6 +65,9 @@ fn text(status: &Status) -> String {
         lines.push("nothing needs attention".to_owned());
     }
     lines.extend(status.attention.iter().map(|line| format!("attention: {line}")));
+    lines.extend(status.unclaimed.iter().map(|one| {
+        format!("note: {}/{} holds log files that no source collects", one.principal, one.event_type)
+    }));
     lines.push(String::new());
     lines.join("\n")
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tracing::error;
 
 use super::RunMode;
-use crate::collect::{Fetcher, Finished, Lister, Mode, RETENTION, Shared, Signal, Stream};
+use crate::collect::{Fetcher, Finished, Lister, Mode, RETENTION, Shared, Signal, Stream, Unclaimed};
 use crate::config::{Config, SinkEntry, Source};
 use crate::deliver::{ArchiveSettings, ArchiveWorker, Letters, Settings, Worker};
 use crate::digest::{hex, sha256};
@@ -27,6 +27,7 @@ const OUTGOING: &str = "outgoing";
 pub(super) struct SourceParts {
     pub(super) signal: Arc<Signal>,
     streams: Vec<Stream>,
+    unclaimed: Unclaimed,
     mode: Mode,
 }
 
@@ -39,10 +40,13 @@ pub(super) enum SinkParts {
 impl SourceParts {
     /// Starts its listers and its fetcher.
     pub(super) fn spawn(self, shared: &Shared, fetched: &mpsc::Sender<Finished>, tasks: &mut JoinSet<()>) {
-        let Self { signal, streams, mode } = self;
+        let Self { signal, streams, unclaimed, mode } = self;
         signal.expect(streams.iter().map(|stream| stream.id));
         for stream in &streams {
             tasks.spawn(Lister::new(shared.clone(), stream.clone(), signal.clone()).run(mode));
+        }
+        if matches!(mode, Mode::Forever { .. }) {
+            tasks.spawn(unclaimed.run());
         }
         let slots = limits::FETCHES_IN_FLIGHT;
         tasks.spawn(Fetcher::new(shared.clone(), streams, slots, signal, fetched.clone()).run(mode));
@@ -90,13 +94,27 @@ pub(super) async fn sources(
         for event_type in &source.config.event_types {
             streams.push(stream(shared, source, event_type, &client).await?);
         }
+        let unclaimed = unclaimed(config, source);
+        let unclaimed = Unclaimed::new(shared.clone(), principal.clone(), client.clone(), unclaimed);
         let mode = match mode {
             RunMode::Forever => Mode::Forever { poll_interval: source.config.poll_interval },
             RunMode::Once { sweep } => Mode::Once { sweep },
         };
-        sources.push(SourceParts { signal: Arc::default(), streams, mode });
+        sources.push(SourceParts { signal: Arc::default(), streams, unclaimed, mode });
     }
     Ok(sources)
+}
+
+/// What the principal of a source may have and no source collects; the first source of a principal looks.
+fn unclaimed(config: &Config, source: &Source) -> Vec<String> {
+    let mut siblings =
+        config.sources.iter().filter(|other| other.config.principal == source.config.principal).peekable();
+    if siblings.peek().is_none_or(|first| first.name != source.name) {
+        return Vec::new();
+    }
+    let claimed: Vec<&String> = siblings.flat_map(|sibling| &sibling.config.event_types).collect();
+    let known = source.config.known_event_types().iter();
+    known.filter(|known| claimed.iter().all(|one| one != *known)).map(ToString::to_string).collect()
 }
 
 /// The key of a source; sources with the same key share it, and so its budget, wherever it lies.

@@ -136,7 +136,7 @@ impl Pace {
     }
 }
 
-fn pace(connection: &Connection) -> rusqlite::Result<Option<Pace>> {
+pub(super) fn pace(connection: &Connection) -> rusqlite::Result<Option<Pace>> {
     let at = |sequence: i64| {
         connection
             .prepare_cached("SELECT fetched_at FROM file WHERE sequence = ?1")?
@@ -152,11 +152,6 @@ fn pace(connection: &Connection) -> rusqlite::Result<Option<Pace>> {
 }
 
 impl Viewer {
-    /// How fast files were collected of late.
-    pub fn pace(&self) -> Result<Option<Pace>, LedgerError> {
-        self.view(pace)
-    }
-
     /// The coverage of one stream, in order.
     pub fn coverage(&self, stream: StreamId) -> Result<Vec<Interval>, LedgerError> {
         self.view(|connection| intervals(connection, stream))
@@ -164,11 +159,6 @@ impl Viewer {
 }
 
 impl Ledger {
-    /// How fast files were collected of late.
-    pub async fn pace(&self) -> Result<Option<Pace>, LedgerError> {
-        self.call(pace).await
-    }
-
     /// The coverage of one stream, in order.
     pub async fn coverage(&self, stream: StreamId) -> Result<Vec<Interval>, LedgerError> {
         self.call(move |connection| intervals(connection, stream)).await

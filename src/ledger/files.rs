@@ -166,7 +166,7 @@ fn tail(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     Ok(last.unwrap_or((1, 0)))
 }
 
-fn collected(connection: &Connection) -> rusqlite::Result<Collected> {
+pub(super) fn collected(connection: &Connection) -> rusqlite::Result<Collected> {
     let (next_sequence, records) = tail(connection)?;
     let spool_bytes = connection.query_row(
         "SELECT coalesce(sum(bytes), 0) FROM file WHERE state = 'spooled' AND removed = 0",
@@ -200,11 +200,6 @@ impl Viewer {
     /// All holes, oldest first.
     pub fn holes(&self) -> Result<Vec<HoleRow>, LedgerError> {
         self.view(holes)
-    }
-
-    /// Totals.
-    pub fn collected(&self) -> Result<Collected, LedgerError> {
-        self.view(collected)
     }
 }
 

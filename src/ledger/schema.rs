@@ -43,6 +43,12 @@ CREATE TABLE coverage (
     listed_at INTEGER,                   -- completely; null for what expired before it was
     PRIMARY KEY (stream, from_at)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE unclaimed (                 -- event types with log files that no source collects
+    principal TEXT NOT NULL,
+    event_type TEXT NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (principal, event_type)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE file (
     id INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL REFERENCES stream (id),

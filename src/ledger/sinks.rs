@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::{Ledger, LedgerError, Viewer};
+use super::{Ledger, LedgerError};
 
 /// A place in the spool: the next record to deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -98,18 +98,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SinkRow> {
     })
 }
 
-fn all(connection: &Connection) -> rusqlite::Result<Vec<SinkRow>> {
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<SinkRow>> {
     connection
         .prepare_cached(&format!("{SELECT} WHERE enabled = 1 ORDER BY name"))?
         .query_map([], read)?
         .collect()
-}
-
-impl Viewer {
-    /// Every enabled sink.
-    pub fn sinks(&self) -> Result<Vec<SinkRow>, LedgerError> {
-        self.view(all)
-    }
 }
 
 impl Ledger {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Interval, Ledger, LedgerError, Viewer, coverage};
+use super::{Interval, Ledger, LedgerError, coverage};
 use crate::words::{Principal, PrincipalKind};
 
 /// Names a stream's row.
@@ -151,7 +151,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StreamRow> {
     })
 }
 
-fn all(connection: &Connection) -> rusqlite::Result<Vec<StreamRow>> {
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<StreamRow>> {
     let mut statement = connection
         .prepare_cached(&format!("{SELECT} WHERE enabled = 1 ORDER BY source, principal, event_type"))?;
     let rows: Vec<StreamRow> = statement.query_map([], read)?.collect::<Result<_, _>>()?;
@@ -232,19 +232,7 @@ fn changed(connection: &Connection, id: StreamId, entry: &PageEntry, now: i64) -
         .map(drop)
 }
 
-impl Viewer {
-    /// Every enabled stream.
-    pub fn streams(&self) -> Result<Vec<StreamRow>, LedgerError> {
-        self.view(all)
-    }
-}
-
 impl Ledger {
-    /// Every enabled stream.
-    pub async fn streams(&self) -> Result<Vec<StreamRow>, LedgerError> {
-        self.call(all).await
-    }
-
     /// Marks every stream as not configured; [`Self::enable_stream`] follows for those that are.
     pub async fn disable_streams(&self) -> Result<(), LedgerError> {
         self.call(|connection| connection.execute("UPDATE stream SET enabled = 0", []).map(drop)).await

@@ -31,6 +31,24 @@ const OVERLAP_COSTS: Duration = Duration::from_secs(12 * 3600);
 const REQUESTS_PER_MINUTE: u32 = 50;
 const OF_WORKSPACE: [&str; 4] = ["CODEX_LOG", "CODEX_SECURITY_LOG", "AUTH_LOG", "AUDIT_LOG"];
 const COSTS: &str = "COSTS";
+/// Types that hold log files of a workspace or an organization, as far as the provider has told.
+const KNOWN_OF_WORKSPACE: [&str; 14] = [
+    "CODEX_LOG",
+    "CODEX_SECURITY_LOG",
+    "CODEX_TURN",
+    "AUTH_LOG",
+    "AUDIT_LOG",
+    "CONVERSATION_MESSAGE",
+    "APP_LOG",
+    "APP_AUTH_LOG",
+    "CUSTOM_AGENTS_LOG",
+    "CHATGPT_PLUGIN_SPREADSHEET",
+    "CHATGPT_USER_ANALYTICS",
+    "CHATGPT_PROJECT_ANALYTICS",
+    "CHATGPT_GPT_ANALYTICS",
+    "CHATGPT_SURVEY_ANALYTICS",
+];
+const KNOWN_OF_ORGANIZATION: [&str; 3] = ["COSTS", "APP_LOG", "APP_AUTH_LOG"];
 
 /// A source's own keys, read and checked.
 #[derive(Clone, Debug)]
@@ -95,6 +113,14 @@ impl ComplianceConfig {
             overlap: at_most("overlap", keys.overlap, "30d", RETENTION)?,
             requests_per_minute: keys.requests_per_minute.map_or(REQUESTS_PER_MINUTE, NonZeroU32::get),
         })
+    }
+
+    /// Event types that the principal may have; the provider adds to them now and then.
+    pub fn known_event_types(&self) -> &'static [&'static str] {
+        match self.principal.kind {
+            PrincipalKind::Workspace => &KNOWN_OF_WORKSPACE,
+            PrincipalKind::Organization => &KNOWN_OF_ORGANIZATION,
+        }
     }
 
     /// How much of a stream is listed again each time.
