@@ -6,9 +6,11 @@
 mod args;
 mod check;
 mod demo;
+mod fields;
 mod holes;
 mod letters;
 mod logs;
+mod preview;
 mod progress;
 mod run;
 mod simulate;
@@ -122,6 +124,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Status { json } => status::status(&at, json),
         Command::Holes(options) => holes::holes(&at, &options),
         Command::DeadLetters(options) => letters::letters(&at, options),
+        Command::Fields(options) => fields::fields(&options),
+        Command::Preview(options) => preview::preview(&at, &options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::Completions { shell } => {
             let mut text = Vec::new();

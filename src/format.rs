@@ -1,5 +1,10 @@
 //! Formats: a record's bytes for a sink. Pure: the same record always gives the same bytes.
 
+mod cef;
+mod fields;
+mod flat;
+mod leef;
+pub mod mapping;
 mod native;
 mod object;
 mod raw;
@@ -26,11 +31,26 @@ pub enum Format {
     /// One JSON object of our own.
     #[default]
     Native,
+    /// One line of the Common Event Format.
+    Cef,
+    /// One line of the Log Event Extended Format.
+    Leef,
 }
 
 impl Format {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 2] = [("raw", Self::Raw), ("native", Self::Native)];
+    pub const ALL: [(&'static str, Self); 4] =
+        [("raw", Self::Raw), ("native", Self::Native), ("cef", Self::Cef), ("leef", Self::Leef)];
+
+    /// What it calls the fields of the native record.
+    pub fn fields(self) -> Vec<mapping::Row> {
+        fields::rows(self)
+    }
+
+    /// Whether it has pairs of short values, with no place for the whole record.
+    pub fn is_flat(self) -> bool {
+        matches!(self, Self::Cef | Self::Leef)
+    }
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -67,6 +87,8 @@ pub struct Options {
     pub include_raw: bool,
     /// How much.
     pub content: Content,
+    /// With prompts, responses and tool input, where a format leaves them out by default.
+    pub prompts: bool,
 }
 
 /// Writes records.
@@ -102,6 +124,8 @@ impl Encode for Encoder {
         match self.options.format {
             Format::Raw => raw::encode(record, self.options, out),
             Format::Native => native::encode(record, self.options, &trim::Cuts::default(), out),
+            Format::Cef => return cef::encode(record, self.options, self.max, out),
+            Format::Leef => return leef::encode(record, self.options, self.max, out),
         }
         if let Some(max) = self.max.filter(|max| out.len() - start > *max) {
             out.truncate(start);

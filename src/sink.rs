@@ -76,6 +76,22 @@ impl Keys {
         }
     }
 
+    /// As [`SinkConfig::render`]; an archive has no envelope.
+    pub fn render(&self, batch: &Batch) -> Vec<u8> {
+        match self {
+            Self::Records(config) => config.render(batch),
+            Self::Files(_) => batch.bytes.clone(),
+        }
+    }
+
+    /// As [`SinkConfig::max_record_bytes`].
+    pub fn max_record_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Records(config) => config.max_record_bytes(),
+            Self::Files(_) => None,
+        }
+    }
+
     /// Looks whether delivery would work, without writing anything that stays; answers what was found.
     pub async fn probe(&self, ground: &Ground, network: &NetworkConfig) -> Result<String, SinkError> {
         match self {
@@ -113,6 +129,11 @@ pub trait SinkConfig: Debug + Send + Sync {
     /// A record longer than this, in bytes, is trimmed before it comes here.
     fn max_record_bytes(&self) -> Option<usize> {
         None
+    }
+    /// What the other side would get for a batch, each record in its envelope and on a line of its own,
+    /// without framing and compression. Needs no secret and no network.
+    fn render(&self, batch: &Batch) -> Vec<u8> {
+        batch.bytes.clone()
     }
     /// Looks whether delivery would work, without writing anything that stays; answers what was found.
     fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>>;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::format::Format;
+
 const AFTER: &str = "\
 Exit codes:
   0   done
@@ -49,6 +51,10 @@ pub enum Command {
     Holes(HolesOptions),
     /// List records that a sink can never take, or try them again.
     DeadLetters(LettersOptions),
+    /// Show what a format calls each field.
+    Fields(FieldsOptions),
+    /// Show how a sink would send given raw lines; needs no daemon and no network.
+    Preview(PreviewOptions),
     /// Run the API simulator alone.
     Simulate(SimulateOptions),
     /// Print completions for a shell.
@@ -109,6 +115,28 @@ pub struct LettersOptions {
     pub retry: bool,
 }
 
+/// Of `fields`.
+#[derive(Debug, Args)]
+pub struct FieldsOptions {
+    /// Which format.
+    #[arg(long, value_name = "FORMAT", default_value = "native", value_parser = format)]
+    pub format: Format,
+}
+
+/// Of `preview`.
+#[derive(Debug, Args)]
+pub struct PreviewOptions {
+    /// The sink, by its name in the configuration.
+    #[arg(long, value_name = "NAME")]
+    pub sink: String,
+    /// A log file as the provider serves it; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// The stream's event type, instead of what each line says.
+    #[arg(long, value_name = "TYPE")]
+    pub event_type: Option<String>,
+}
+
 /// Of `simulate`.
 #[derive(Debug, Args)]
 pub struct SimulateOptions {
@@ -133,4 +161,9 @@ pub struct SimulateOptions {
     /// Misbehave in every way that was ever seen.
     #[arg(long)]
     pub chaos: bool,
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let names: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+    name.parse().map_err(|()| format!("not a format; known are {}", names.join(", ")))
 }

@@ -66,12 +66,13 @@ struct Common {
     format: Option<Format>,
     include_raw: bool,
     content: Content,
+    prompts: bool,
     select: Select,
 }
 
 /// The keys of [`Common`].
-pub(super) const COMMON: [&str; 7] =
-    ["start", "max_unconfirmed_records", "rate", "format", "include_raw", "content", "select"];
+pub(super) const COMMON: [&str; 8] =
+    ["start", "max_unconfirmed_records", "rate", "format", "include_raw", "content", "prompts", "select"];
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,8 +133,8 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
     let names: Vec<&str> = types.iter().map(|known| known.name).collect();
     let found = types[kind(&mut section, "sink", &names, problems)?];
     let mut common = DeTable::new();
-    let partly = ["content", "include_raw"];
-    let partly = partly.iter().find_map(|key| Some(section.keys.get_key_value(*key)?.0.span()));
+    let written = |key| Some(section.keys.get_key_value(key)?.0.span());
+    let [content, include_raw, prompts] = ["content", "include_raw", "prompts"].map(written);
     for key in COMMON {
         if let Some((key, value)) = section.keys.remove_entry(key) {
             common.insert(key, value);
@@ -153,7 +154,13 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
     if files && format == Format::Raw && (common.content != Content::Full || common.include_raw) {
         let what = "an archive in format \"raw\" keeps log files byte for byte";
         let hint = "remove this line, or set another `format`: its objects lie beside the raw ones";
-        problems.push(Problem::new(partly, what, hint));
+        problems.push(Problem::new(content.or(include_raw.clone()), what, hint));
+    }
+    let options =
+        Options { format, include_raw: common.include_raw, content: common.content, prompts: common.prompts };
+    if let Some((key, what, hint)) = contradiction(options) {
+        let span = if key == "prompts" { prompts } else { include_raw };
+        problems.push(Problem::new(span, what, hint));
     }
     Some(SinkEntry {
         name: section.name,
@@ -166,10 +173,31 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
             .max_unconfirmed_records
             .map_or(MAX_UNCONFIRMED_RECORDS, NonZeroU64::get),
         rate: common.rate.map(NonZeroU64::get),
-        options: Options { format, include_raw: common.include_raw, content: common.content },
+        options,
         select: common.select,
         config,
     })
+}
+
+/// Options that mean nothing together: the key to change, what is wrong, the next step.
+fn contradiction(options: Options) -> Option<(&'static str, &'static str, &'static str)> {
+    if options.prompts && !options.format.is_flat() {
+        let what = "prompts is for the formats \"cef\" and \"leef\"";
+        return Some((
+            "prompts",
+            what,
+            "remove this line: other formats leave prompts out with content = \"metadata\"",
+        ));
+    }
+    if options.prompts && options.content == Content::Metadata {
+        let what = "prompts = true, and content = \"metadata\" that keeps prompts out";
+        return Some(("prompts", what, "remove one of the two lines"));
+    }
+    if options.include_raw && options.format.is_flat() {
+        let what = "the formats \"cef\" and \"leef\" have no place for the exact bytes";
+        return Some(("include_raw", what, "remove this line; an archive keeps log files byte for byte"));
+    }
+    None
 }
 
 /// The sections `[key.NAME]` in the order of the file.

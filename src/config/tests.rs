@@ -101,7 +101,12 @@ fn everything_can_be_said() {
     assert_eq!(config.sources[1].config.principal.kind, PrincipalKind::Organization);
     let sink = &config.sinks[0];
     assert_eq!((sink.start, sink.max_unconfirmed_records, sink.rate), (SinkStart::Now, 500, Some(1000)));
-    let options = format::Options { format: Format::Raw, include_raw: true, content: Content::Metadata };
+    let options = format::Options {
+        format: Format::Raw,
+        include_raw: true,
+        content: Content::Metadata,
+        prompts: false,
+    };
     assert_eq!(sink.options, options);
     let debug = format!("{config:?}");
     assert!(debug.contains("http://proxy.example.com:3128/") && !debug.contains("hunter2"), "{debug}");

@@ -1,5 +1,6 @@
 //! What records look like to a sink, tested from outside: bytes in, native records out.
 
+mod flat;
 mod golden;
 mod lossless;
 mod metadata;
@@ -15,7 +16,8 @@ use crate::words::{Principal, PrincipalKind};
 
 const WORKSPACE: &str = "11111111-2222-4333-8444-555555555555";
 const ORGANIZATION: &str = "org-Example1";
-const FULL: Options = Options { format: Format::Native, include_raw: false, content: Content::Full };
+const FULL: Options =
+    Options { format: Format::Native, include_raw: false, content: Content::Full, prompts: false };
 
 fn origin(event_type: &str) -> Origin {
     let (kind, id) = match event_type {

@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "daemon",
             "disk",
+            "format",
             "ground",
             "ledger",
             "net",

@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod faults;
 mod hec;
+mod integrations;
 mod kill;
 mod layers;
 mod s3;

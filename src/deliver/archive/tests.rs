@@ -295,7 +295,8 @@ async fn a_spool_file_that_changed_is_never_archived() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_format_has_every_record_beside_the_raw_ones() {
     let mut bench = Bench::new().await;
-    bench.options = Options { format: Format::Native, content: Content::Full, include_raw: false };
+    bench.options =
+        Options { format: Format::Native, content: Content::Full, include_raw: false, prompts: false };
     let archive = Scripted::default();
     bench.worker(&archive).await.run().await;
     let script = archive.0.lock().unwrap();

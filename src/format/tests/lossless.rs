@@ -205,7 +205,7 @@ const ODD: [&str; 18] = [
     "\"2026-07-22T10:00:00+02:00\"",
 ];
 
-fn write(tree: &Tree, out: &mut String) {
+pub(super) fn write(tree: &Tree, out: &mut String) {
     let Tree::Object(members) = tree else {
         let Tree::Token(token) = tree else { unreachable!() };
         return out.push_str(token);
@@ -228,7 +228,7 @@ fn write(tree: &Tree, out: &mut String) {
 }
 
 /// Changes one member somewhere in the tree.
-fn mutate(tree: &mut Tree, seed: &mut u32, keys: &[String]) {
+pub(super) fn mutate(tree: &mut Tree, seed: &mut u32, keys: &[String]) {
     let mut draw = |below: usize| {
         *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (*seed >> 8) as usize % below.max(1)
@@ -251,7 +251,7 @@ fn mutate(tree: &mut Tree, seed: &mut u32, keys: &[String]) {
     }
 }
 
-fn all_keys(tree: &Tree, keys: &mut Vec<String>) {
+pub(super) fn all_keys(tree: &Tree, keys: &mut Vec<String>) {
     let Tree::Object(members) = tree else { return };
     for (key, value) in members {
         keys.push(key.clone());

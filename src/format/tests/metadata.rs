@@ -2,7 +2,8 @@
 
 use super::*;
 
-const METADATA: Options = Options { content: Content::Metadata, include_raw: true, format: Format::Native };
+const METADATA: Options =
+    Options { content: Content::Metadata, include_raw: true, format: Format::Native, prompts: false };
 
 const FREE: &str = "CANARY free text";
 

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use url::Url;
 
+use super::encode::Envelope;
 use super::probe;
 use super::sink::SplunkHecSink;
 use crate::ground::Ground;
 use crate::net::{TlsConfig, is_loopback};
 use crate::secret::Secret;
-use crate::sink::{Guarantee, Origin, Sink, SinkConfig, SinkError};
+use crate::sink::{Batch, Guarantee, Origin, Sink, SinkConfig, SinkError};
 use crate::units::{Size, Span};
 
 /// What people paste behind the address; the sink adds its own.
@@ -82,6 +83,16 @@ impl SinkConfig for SplunkHecConfig {
 
     fn max_record_bytes(&self) -> Option<usize> {
         Some(bytes(self.max_event_bytes))
+    }
+
+    fn render(&self, batch: &Batch) -> Vec<u8> {
+        let mut envelope = Envelope::new(Arc::new(self.clone()));
+        let mut out = Vec::new();
+        for (record, about) in batch.records().zip(&batch.about) {
+            envelope.write(record, about, &mut out);
+            out.push(b'\n');
+        }
+        out
     }
 
     fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>> {

@@ -16,13 +16,13 @@ use serde::de::{self, Deserializer, Error as _, Visitor};
 use toml::Spanned;
 use toml::de::{DeValue, Error, ValueDeserializer};
 
-use super::encode::{APP_NAME_MOST, HOSTNAME_MOST, Header, Style, TAG_MOST};
+use super::encode::{APP_NAME_MOST, HOSTNAME_MOST, Header, Messages, Style, TAG_MOST};
 use super::sink::SyslogSink;
 use super::{send, sink};
 use crate::ground::Ground;
 use crate::limits;
 use crate::net::TlsConfig;
-use crate::sink::{Guarantee, Sink, SinkConfig, SinkError};
+use crate::sink::{Batch, Guarantee, Sink, SinkConfig, SinkError};
 use crate::units::Size;
 
 const APP_NAME: &str = "custodex";
@@ -140,6 +140,14 @@ impl SinkConfig for SyslogConfig {
 
     fn max_record_bytes(&self) -> Option<usize> {
         Some(self.max_message_bytes.saturating_sub(self.style.longest_head()))
+    }
+
+    fn render(&self, batch: &Batch) -> Vec<u8> {
+        let mut messages = Messages::default();
+        for (bytes, about) in batch.records().zip(&batch.about) {
+            messages.push(&self.style, about, bytes);
+        }
+        messages.iter().flat_map(|message| [message, b"\n"]).flatten().copied().collect()
     }
 
     fn probe<'a>(&'a self, _: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>> {
