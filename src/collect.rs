@@ -14,6 +14,7 @@ mod list;
 mod unclaimed;
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,11 +27,12 @@ pub use finish::{Finished, Finisher};
 pub use list::Lister;
 pub use unclaimed::Unclaimed;
 
+use crate::disk::DiskFile;
 use crate::ground::Ground;
 use crate::ledger::{Collected, Ledger, StreamId};
 use crate::limits;
 use crate::source::openai::Client;
-use crate::spool::Spool;
+use crate::spool::{self, Names, Scanned, Spool};
 
 /// How long the provider keeps a log file, seconds.
 pub const RETENTION: i64 = 30 * 86_400;
@@ -92,6 +94,22 @@ impl Shared {
             room: Arc::new(Notify::new()),
             next_sequence: Arc::new(watch::Sender::new(collected.next_sequence)),
         }
+    }
+}
+
+impl Shared {
+    /// Cuts a whole log file into records; one with a huge line waits until no huge record is delivered.
+    pub async fn cut(&self, mut data: Box<dyn DiskFile>, names: &Names) -> io::Result<Scanned> {
+        let _cutting = self.cutting.acquire().await.map_err(io::Error::other)?;
+        let longest = tokio::task::block_in_place(|| spool::longest_line(data.as_mut()))?;
+        let _big = if longest >= limits::BIG_RECORD_BYTES.into() {
+            Some(self.big.acquire().await.map_err(io::Error::other)?)
+        } else {
+            None
+        };
+        let (disk, names) = (self.ground.disk.clone(), names.clone());
+        let scanned = tokio::task::spawn_blocking(move || spool::scan(disk.as_ref(), data, &names));
+        scanned.await.map_err(io::Error::other)?
     }
 }
 

@@ -11,7 +11,6 @@ mod notify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::watch;
@@ -88,7 +87,7 @@ pub struct Daemon {
     thread: LedgerThread,
     sources: Vec<SourceParts>,
     sinks: Vec<SinkParts>,
-    keep: Duration,
+    cleaner: Cleaner,
     server: Server,
     folder: Folder,
 }
@@ -113,10 +112,12 @@ impl Daemon {
         recover(&ledger, &spool, ground.now(), collected.next_sequence).await?;
         let shared = Shared::new(ground, ledger, spool, config.spool.max_bytes, &collected);
         let sources = build::sources(&shared, config, &transport, mode).await?;
-        let sinks = build::sinks(&shared, config, mode).await?;
+        let refill = build::refill(&shared, config);
+        let sinks = build::sinks(&shared, config, mode, &refill).await?;
         let path = folder.socket();
         let server = Server::bind(&path).map_err(|source| StartError::Socket { path, source })?;
-        Ok(Self { shared, thread, sources, sinks, keep: config.spool.keep, server, folder })
+        let cleaner = Cleaner::new(shared.clone(), config.spool.keep, refill);
+        Ok(Self { shared, thread, sources, sinks, cleaner, server, folder })
     }
 
     /// Ends the run cleanly when cancelled.
@@ -131,7 +132,7 @@ impl Daemon {
 
     /// Runs to the end; answers how things stand then.
     pub async fn run(self) -> Result<Status, LedgerError> {
-        let Self { shared, thread, sources, sinks, keep, server, folder } = self;
+        let Self { shared, thread, sources, sinks, cleaner, server, folder } = self;
         info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), sinks = sinks.len(), "started");
         let signals: Vec<Arc<Signal>> = sources.iter().map(|source| source.signal.clone()).collect();
         let (finisher, fetched) = Finisher::new(shared.clone());
@@ -149,7 +150,9 @@ impl Daemon {
         }
         let next_sequence = shared.next_sequence.clone();
         let mut aside = JoinSet::new();
-        aside.spawn(Cleaner::new(shared.clone(), keep).run());
+        let cleaner = Arc::new(cleaner);
+        let cleaning = cleaner.clone();
+        aside.spawn(async move { cleaning.run().await });
         aside.spawn(server.run(shared.ledger.clone(), shared.stop.clone(), move || {
             for signal in &signals {
                 signal.work.notify_one();
@@ -171,7 +174,8 @@ impl Daemon {
         join_all(delivering).await;
         shared.stop.cancel();
         join_all(aside).await;
-        Cleaner::new(shared.clone(), keep).clean().await?;
+        cleaner.clean().await?;
+        drop(cleaner);
         let status = Status::read(&shared.ledger, shared.ground.clock.now()).await;
         drop(shared);
         thread.join();

@@ -13,6 +13,7 @@ mod fill;
 mod health;
 mod letters;
 mod object;
+mod refill;
 mod worker;
 
 #[cfg(test)]
@@ -21,4 +22,5 @@ mod tests;
 pub use archive::{ArchiveSettings, ArchiveWorker};
 pub use clean::Cleaner;
 pub use letters::Letters;
+pub use refill::Refill;
 pub use worker::{Settings, Worker};

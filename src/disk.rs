@@ -38,6 +38,8 @@ pub trait Disk: Send + Sync + Debug {
     fn create_folder(&self, path: &Path, mode: u32) -> io::Result<()>;
     /// The regular files of a folder, by name.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// The folders in a folder, by name; no symbolic links.
+    fn folders(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Length of a file in bytes, `None` when it does not exist.
     fn length(&self, path: &Path) -> io::Result<Option<u64>>;
     /// Bytes that may still be written to the file system that holds `path`; `None` when it does not tell.
@@ -132,6 +134,18 @@ impl Disk for RealDisk {
         }
         entries.sort();
         Ok(entries)
+    }
+
+    fn folders(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {

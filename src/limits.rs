@@ -157,6 +157,8 @@ pub const PEM_BYTES: u64 = 16 * 1024 * 1024;
 /// A text from outside takes at most this much of an object's name, in bytes: with all else around it, it
 /// fits into a file name (255).
 pub const NAME_PART_BYTES: usize = 140;
+/// Objects in one page of an archive's listing; the most S3 gives.
+pub const ARCHIVE_PAGE: usize = 1000;
 /// Objects of one archive on their way.
 pub const ARCHIVE_IN_FLIGHT: usize = 4;
 /// zstd level of archived objects: the usual one, faster than any network.

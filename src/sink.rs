@@ -1,6 +1,6 @@
 //! Destinations: the seam, and one folder for each type.
 //!
-//! Owns the two traits. A [`Sink`] takes encoded batches in order and says when they are confirmed. An
+//! Owns the two traits, and in `reader` that of reading archives. A [`Sink`] takes encoded batches in order and says when they are confirmed. An
 //! [`Archive`] takes whole log files, each under a name that is a pure function of the file. Neither
 //! knows anything of positions, of the ledger or of other sinks. What a sink must remember across a
 //! crash is its *state*, bytes that are committed in one transaction with its position; an archive
@@ -9,6 +9,7 @@
 pub mod directory;
 pub mod file;
 mod local;
+pub mod reader;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod splunk_hec;
@@ -28,6 +29,7 @@ use crate::ground::Ground;
 use crate::net::NetworkConfig;
 use crate::recovery::Recovery;
 use crate::secret::Environment;
+use reader::ArchiveReader;
 
 /// Every type of sink there is.
 pub const TYPES: &[SinkType] = &[
@@ -147,6 +149,8 @@ pub trait ArchiveConfig: Debug + Send + Sync {
     ///
     /// `writer` names this sink of this forwarder among all that may write to the same place.
     fn open(&self, ground: Ground, network: &NetworkConfig, writer: &str) -> Arc<dyn Archive>;
+    /// The same place to read from; what can fail is done by its first request.
+    fn reader(&self, ground: Ground, network: &NetworkConfig) -> Arc<dyn ArchiveReader>;
     /// As [`SinkConfig::probe`].
     fn probe<'a>(
         &'a self,

@@ -5,6 +5,7 @@
 //! spool/000000000042.index   one entry a record: where it lies, what it is, its sha256
 //! spool/000000000042.ids     sorted hashes of event ids, to find repeats without random access
 //! spool/incoming-<row>.*     a download in progress; removed at the next start
+//! spool/incoming-back-<n>.*  the same, from an archive
 //! ```
 //!
 //! Invariants: a name with a sequence number exists only with durable content; the ledger's transaction,
@@ -78,6 +79,11 @@ impl Spool {
     /// Names of the download for the ledger's file row.
     pub fn incoming(&self, row: i64) -> Names {
         Names::new(&self.folder, &format!("incoming-{row}"))
+    }
+
+    /// Names of a file on its way back from an archive.
+    pub fn returning(&self, sequence: u64) -> Names {
+        Names::new(&self.folder, &format!("incoming-back-{sequence}"))
     }
 
     /// Removes what no transaction made real: downloads in progress, files renamed but not committed,

@@ -15,12 +15,11 @@ use tracing::{debug, error, info, warn};
 
 use super::finish::Finished;
 use super::{Mode, Progress, RETENTION, Shared, Signal, Stream};
-use crate::disk::{DiskFile, PRIVATE_FILE};
+use crate::disk::PRIVATE_FILE;
 use crate::ledger::{LedgerError, PendingFile, StreamId, StreamState};
 use crate::limits;
 use crate::recovery::backoff;
 use crate::source::openai::{ApiError, ErrorKind, Expected};
-use crate::spool::{self, Names, Scanned};
 
 /// Fetches the files of one source.
 pub struct Fetcher {
@@ -337,7 +336,9 @@ impl Fetcher {
         let expected = Expected { size: file.size, sha256: file.sha256 };
         let stored = stream.client.fetch(&file.file_id, expected, limits::MAX_LOG_FILE_BYTES, &create).await;
         let scanned = match stored {
-            Ok((stored, data)) => self.cut(data, &names).await.map(|scanned| (stored, scanned)),
+            Ok((stored, data)) => {
+                self.shared.cut(data, &names).await.map(|scanned| (stored, scanned)).map_err(FetchError::Disk)
+            }
             Err(error) => Err(error.into()),
         };
         let (stored, scanned) = match scanned {
@@ -361,20 +362,5 @@ impl Fetcher {
             Finished::new(file.clone(), names, stored, scanned, fetched_at, stream.client.own_key());
         self.finisher.send(finished).await.map_err(|_| FetchError::Stopping)?;
         done.await.map_err(|_| FetchError::Stopping)?.map_err(FetchError::Disk)
-    }
-
-    /// Cuts a download into records; one with a huge line waits until no huge record is being delivered.
-    async fn cut(&self, mut data: Box<dyn DiskFile>, names: &Names) -> Result<Scanned, FetchError> {
-        let Shared { ground, cutting, big, .. } = &self.shared;
-        let _cutting = cutting.acquire().await.map_err(|_| FetchError::Stopping)?;
-        let longest = tokio::task::block_in_place(|| spool::longest_line(data.as_mut()))?;
-        let _big = if longest >= limits::BIG_RECORD_BYTES.into() {
-            Some(big.acquire().await.map_err(|_| FetchError::Stopping)?)
-        } else {
-            None
-        };
-        let (disk, names) = (ground.disk.clone(), names.clone());
-        let scanned = tokio::task::spawn_blocking(move || spool::scan(disk.as_ref(), data, &names));
-        Ok(scanned.await.map_err(|_| FetchError::Stopping)??)
     }
 }

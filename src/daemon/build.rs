@@ -10,14 +10,14 @@ use tracing::error;
 use super::RunMode;
 use crate::collect::{Fetcher, Finished, Lister, Mode, RETENTION, Shared, Signal, Stream, Unclaimed};
 use crate::config::{Config, SinkEntry, Source};
-use crate::deliver::{ArchiveSettings, ArchiveWorker, Letters, Settings, Worker};
+use crate::deliver::{ArchiveSettings, ArchiveWorker, Letters, Refill, Settings, Worker};
 use crate::digest::{hex, sha256};
-use crate::format::Encoder;
+use crate::format::{Encoder, Format};
 use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
 use crate::net::Transport;
 use crate::secret::Secret;
-use crate::sink::{Archive, Keys, Sink};
+use crate::sink::{Archive, ArchiveConfig, Keys, Sink};
 use crate::source::openai::{Client, Key};
 
 /// Folder of the data folder where objects lie while they are on their way to an archive.
@@ -159,6 +159,7 @@ pub(super) async fn sinks(
     shared: &Shared,
     config: &Config,
     mode: RunMode,
+    refill: &Refill,
 ) -> Result<Vec<SinkParts>, LedgerError> {
     shared.ledger.disable_sinks().await?;
     let mut sinks = Vec::new();
@@ -170,7 +171,8 @@ pub(super) async fn sinks(
                 let encoder = Encoder::new(entry.options, keys.max_record_bytes());
                 let sink = keys.open(shared.ground.clone(), row.memory.clone(), encoder.fingerprint());
                 let (max_unconfirmed_records, rate) = (entry.max_unconfirmed_records, entry.rate);
-                let settings = Settings { max_unconfirmed_records, rate, select: entry.select.clone(), once };
+                let (select, refill) = (entry.select.clone(), refill.clone());
+                let settings = Settings { max_unconfirmed_records, rate, select, once, refill };
                 SinkParts::Records { row, sink, encoder, settings }
             }
             Keys::Files(keys) => {
@@ -183,6 +185,20 @@ pub(super) async fn sinks(
         });
     }
     Ok(sinks)
+}
+
+fn archives(config: &Config) -> impl Iterator<Item = (&SinkEntry, &dyn ArchiveConfig)> {
+    config.sinks.iter().filter_map(|entry| match &entry.config {
+        Keys::Files(keys) => Some((entry, keys.as_ref())),
+        Keys::Records(_) => None,
+    })
+}
+
+/// Where log files can come back from: the archives that keep them verbatim.
+pub(super) fn refill(shared: &Shared, config: &Config) -> Refill {
+    let verbatim = archives(config).filter(|(entry, _)| entry.options.format == Format::Raw);
+    let readers = verbatim.map(|(_, keys)| keys.reader(shared.ground.clone(), &config.network));
+    Refill::new(readers.collect(), archives(config).map(|(entry, _)| entry.name.clone()).collect())
 }
 
 /// This sink of this forwarder, among all that may write to one archive.

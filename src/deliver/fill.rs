@@ -39,6 +39,8 @@ pub(super) enum FillError {
     Ledger(#[from] LedgerError),
     #[error("spool file {sequence} cannot be read: {source}")]
     Spool { sequence: u64, source: io::Error },
+    #[error("spool file {0} has to come back from an archive")]
+    Dropped(u64),
 }
 
 /// Why filling ended.
@@ -99,8 +101,14 @@ impl Filler {
     /// Appends records until the batch is full, the spool is dry, or a big record is next.
     pub(super) async fn fill(&mut self, batch: &mut Batch, most: usize, big: bool) -> Result<End, FillError> {
         loop {
-            if self.current.is_none() && !self.open().await? {
-                return Ok(End::Dry);
+            if self.current.is_none() {
+                match self.open().await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(End::Dry),
+                    // What is at hand goes first.
+                    Err(FillError::Dropped(_)) if !batch.ends.is_empty() => return Ok(End::Full),
+                    Err(error) => return Err(error),
+                }
             }
             let sequence = self.place.position.sequence;
             let end = tokio::task::block_in_place(|| self.take(batch, most, big))
@@ -122,6 +130,9 @@ impl Filler {
     async fn open(&mut self) -> Result<bool, FillError> {
         let Some(facts) = self.ledger.file_at(self.place.position.sequence).await? else { return Ok(false) };
         let sequence = facts.sequence;
+        if facts.dropped {
+            return Err(FillError::Dropped(sequence));
+        }
         if !self.streams.contains_key(&facts.stream) {
             let row = self.ledger.stream(facts.stream).await?;
             self.streams.insert(facts.stream, (row.principal, row.event_type));

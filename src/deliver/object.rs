@@ -206,7 +206,7 @@ impl Maker {
 fn unfilled(error: FillError) -> MakeError {
     match error {
         FillError::Ledger(error) => error.into(),
-        error @ FillError::Spool { .. } => not_spooled(&error).into(),
+        error @ (FillError::Spool { .. } | FillError::Dropped(_)) => not_spooled(&error).into(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Workers against sinks that hang, confirm late, lose and fail.
 
+mod refill;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +12,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::collect::Shared;
+use crate::collect::{Progress, Shared};
+use crate::digest::sha256;
 use crate::disk::PRIVATE_FILE;
 use crate::format::{Encoder, Format, Options, Select};
 use crate::ground::Ground;
@@ -93,10 +96,15 @@ impl Sink for Scripted {
 struct Bench {
     shared: Shared,
     folder: TempDir,
+    refill: Refill,
 }
 
 fn line(file: u64, record: u64) -> Vec<u8> {
     format!("{{\"event_id\":\"{file}-{record}\",\"text\":\"{}\"}}\n", "x".repeat(20)).into_bytes()
+}
+
+fn content(file: u64) -> Vec<u8> {
+    (0..RECORDS).flat_map(|record| line(file, record)).collect()
 }
 
 fn all_lines() -> Vec<Vec<u8>> {
@@ -109,8 +117,10 @@ impl Bench {
         let ground = Ground::real();
         let (ledger, _thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
         let spool = Spool::open(ground.disk.clone(), &folder.path().join("spool")).unwrap();
-        let collected = Collected { next_sequence: FILES + 1, ..Collected::default() };
-        let bench = Self { shared: Shared::new(ground, ledger, spool, u64::MAX, &collected), folder };
+        let spool_bytes = (1..=FILES).map(|file| content(file).len() as u64).sum();
+        let collected = Collected { next_sequence: FILES + 1, spool_bytes, ..Collected::default() };
+        let (shared, refill) = (Shared::new(ground, ledger, spool, u64::MAX, &collected), Refill::default());
+        let bench = Self { shared, folder, refill };
         bench.fill().await;
         bench
     }
@@ -131,9 +141,7 @@ impl Bench {
             let pending = ledger.due_files(stream, 1, 1, [].into()).await.unwrap().remove(0);
             let names = spool.incoming(pending.row);
             let mut data = ground.disk.create(&names.data, PRIVATE_FILE).unwrap();
-            for record in 0..RECORDS {
-                data.write_all(&line(file, record)).unwrap();
-            }
+            data.write_all(&content(file)).unwrap();
             let scanned = spool::scan(ground.disk.as_ref(), data, &names).unwrap();
             spool.adopt(&names, file).unwrap();
             let new = NewFile {
@@ -141,8 +149,8 @@ impl Bench {
                 sequence: file,
                 fetched_at: "2026-11-20T00:00:00Z".into(),
                 fetched_with: None,
-                bytes: 1,
-                sha256: [0; 32],
+                bytes: content(file).len() as u64,
+                sha256: sha256(&content(file)),
                 records: scanned.records,
                 malformed: 0,
                 repeats: Vec::new(),
@@ -158,7 +166,13 @@ impl Bench {
         let row = ledger.enable_sink(name.into(), "t", "sent", SinkStart::Beginning).await.unwrap();
         let options = Options { format: Format::Raw, ..Options::default() };
         let select = Select::default();
-        let settings = Settings { max_unconfirmed_records: window, rate: None, select, once: true };
+        let settings = Settings {
+            max_unconfirmed_records: window,
+            rate: None,
+            select,
+            once: true,
+            refill: self.refill.clone(),
+        };
         let over = watch::Sender::new(true).subscribe();
         let sink = Box::new(Scripted { script: script.clone(), waiting: 0 });
         let letters = Letters::new(self.shared.ground.disk.clone(), self.folder.path().join("dead-letters"));

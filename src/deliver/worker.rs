@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::fill::{End, FillError, Filler, Place};
 use super::letters::Letters;
+use super::refill::{Refill, RefillError};
 use crate::collect::{Progress, Shared};
 use crate::format::{Encoder, Select};
 use crate::ledger::{LedgerError, SinkRow};
@@ -29,6 +30,8 @@ pub struct Settings {
     pub select: Select,
     /// End when everything that is there was delivered.
     pub once: bool,
+    /// Where files come back from that left the spool early.
+    pub refill: Refill,
 }
 
 /// Delivers to one sink.
@@ -194,6 +197,7 @@ impl Worker {
             let error = match self.try_once(batch, most).await {
                 Ok(end) => return Ok(end),
                 Err(TryError::Sink(error)) => self.bury(error, batch).await,
+                Err(TryError::Dropped(sequence)) => self.refill(sequence).await.err(),
                 Err(stop @ TryError::Stop(_)) => Some(stop),
             };
             // Not handed over, so never to be committed with what was; it is read again, the same bytes, so
@@ -204,7 +208,7 @@ impl Worker {
                 Some(TryError::Sink(error)) => error,
                 Some(TryError::Stop(stop)) => return Err(stop),
                 // The rest of the batch goes on at once.
-                None => continue,
+                Some(TryError::Dropped(_)) | None => continue,
             };
             let lost = error.lost && !self.handed.is_empty();
             self.suffer(error, tries).await?;
@@ -245,6 +249,7 @@ impl Worker {
         match self.filler.fill(batch, most, big).await {
             Ok(end) => Ok(end),
             Err(FillError::Ledger(error)) => Err(TryError::Sink(trouble(&error)?)),
+            Err(FillError::Dropped(sequence)) => Err(TryError::Dropped(sequence)),
             Err(error @ FillError::Spool { sequence, .. }) => {
                 let marked = self.shared.ledger.mark_damaged(sequence).await;
                 marked.map_err(|error| trouble(&error).map_or_else(TryError::Stop, TryError::Sink))?;
@@ -252,6 +257,17 @@ impl Worker {
                 let message = format!("{error}; it is fetched again if the provider still has it");
                 Err(TryError::Sink(SinkError::new(message, Recovery::Retry { after: None })))
             }
+        }
+    }
+
+    /// Brings a file back.
+    async fn refill(&mut self, sequence: u64) -> Result<(), TryError> {
+        let (shared, refill) = (self.shared.clone(), self.settings.refill.clone());
+        let coming = refill.bring_back(&shared, &self.name, sequence);
+        match shared.stop.run_until_cancelled(coming).await.ok_or(Stop::Stopping)? {
+            Ok(()) => Ok(()),
+            Err(RefillError::Ledger(error)) => Err(TryError::Sink(trouble(&error)?)),
+            Err(RefillError::Sink(error)) => Err(TryError::Sink(error)),
         }
     }
 
@@ -393,6 +409,8 @@ pub(super) enum TryError {
     Sink(#[from] SinkError),
     #[error(transparent)]
     Stop(#[from] Stop),
+    #[error("spool file {0} has to come back from an archive")]
+    Dropped(u64),
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -78,6 +78,8 @@ pub struct FileFacts {
     pub records: u64,
     /// Encoded by the spool.
     pub repeats: Vec<u8>,
+    /// It left the spool early, since an archive has it.
+    pub dropped: bool,
 }
 
 /// A file in which repeats may have their first copy.
@@ -150,6 +152,7 @@ fn facts(row: &Row<'_>) -> rusqlite::Result<FileFacts> {
         records: row.get(7)?,
         repeats: row.get(8)?,
         fetched_with: row.get(9)?,
+        dropped: row.get(10)?,
     })
 }
 
@@ -379,7 +382,7 @@ impl Ledger {
             connection
                 .prepare_cached(
                     "SELECT sequence, stream, file_id, fetched_at, end_time, sha256, bytes, records, repeats,
-                     fetched_with FROM file WHERE sequence = ?1",
+                     fetched_with, removed = 2 FROM file WHERE sequence = ?1",
                 )?
                 .query_row([sequence], facts)
                 .optional()
@@ -404,6 +407,39 @@ impl Ledger {
             )?;
             let rows = params![below, fetched_before, limit];
             statement.query_map(rows, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
+        .await
+    }
+
+    /// Marks the oldest file before `below` as dropped that is in the spool, not among `held`, and not about to
+    /// be read by a sink.
+    ///
+    /// Only for files that an archive has: whoever still needs one brings it back from there. Answers its
+    /// sequence number and size; the caller unlinks it afterwards.
+    pub async fn drop_file(&self, below: u64, held: Vec<u64>) -> Result<Option<(u64, u64)>, LedgerError> {
+        self.call(move |connection| {
+            let held = held.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            connection
+                .prepare(&format!(
+                    "UPDATE file SET removed = 2 WHERE id = (
+                         SELECT id FROM file WHERE state = 'spooled' AND removed = 0 AND damaged = 0
+                         AND sequence < ?1 AND sequence NOT IN ({held}) AND NOT EXISTS (
+                             SELECT 1 FROM sink WHERE enabled = 1
+                             AND file.sequence BETWEEN sink.sequence AND sink.sequence + 1)
+                         ORDER BY sequence LIMIT 1) RETURNING sequence, bytes"
+                ))?
+                .query_row([below], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .await
+    }
+
+    /// A dropped file is in the spool again.
+    pub async fn record_return(&self, sequence: u64) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            connection
+                .execute("UPDATE file SET removed = 0 WHERE sequence = ?1 AND removed = 2", [sequence])
+                .map(drop)
         })
         .await
     }

@@ -70,7 +70,8 @@ CREATE TABLE file (
     malformed INTEGER,
     records_before INTEGER,              -- in all files with a smaller sequence
     repeats BLOB,
-    removed INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0   -- 1: every sink was past it; 2: early, an archive has it
+        CHECK (removed IN (0, 1, 2)),
     damaged INTEGER NOT NULL DEFAULT 0,  -- what lies in the spool is not what was spooled
     reason TEXT,
     acknowledged INTEGER NOT NULL DEFAULT 0,

@@ -14,8 +14,10 @@
 //! Never removes or replaces an object.
 
 mod config;
+mod reader;
 mod sink;
 #[cfg(test)]
 mod tests;
 
 pub use config::DirectoryConfig;
+pub use reader::DirectoryReader;

@@ -13,12 +13,15 @@
 //! The smallest policy: `s3:PutObject` and `s3:GetObject` on `<bucket>/<prefix>/*`, `s3:ListBucket` on the
 //! bucket (for `check`, and for 404 in place of 403); with `tags` also `s3:PutObjectTagging`; with
 //! `object_lock` also `s3:PutObjectRetention` and `s3:GetObjectRetention`; with `kms_key_id` also
-//! `kms:GenerateDataKey` on the key. Never lists, deletes, or reads the content of objects.
+//! `kms:GenerateDataKey` on the key. The writer never lists, deletes, or
+//! reads the content of objects; the reader never writes.
 
 mod client;
 mod config;
 mod error;
+mod reader;
 mod send;
+mod session;
 mod sink;
 #[cfg(test)]
 mod tests;

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use custodex::archive::{Packing, unpack};
 use custodex::digest::{hex, sha256};
 
-use crate::support::{Place, Process, Simulator, pause};
+use crate::support::{Place, Simulator, kill_after, seed_of_kills};
 
 /// Event types the default sources collect.
 const COLLECTED: [&str; 5] = ["CODEX_LOG", "CODEX_SECURITY_LOG", "AUTH_LOG", "AUDIT_LOG", "COSTS"];
@@ -47,7 +45,7 @@ pub fn served(simulator: &Simulator) -> BTreeMap<String, String> {
 }
 
 /// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else { return found };
     for entry in entries {
@@ -76,7 +74,7 @@ pub fn content_of(key: &str, bytes: &[u8]) -> (String, String) {
     (id.to_owned(), hash)
 }
 
-fn archived(folder: &Path) -> BTreeMap<String, String> {
+pub fn archived(folder: &Path) -> BTreeMap<String, String> {
     let files = files(folder);
     let found: BTreeMap<String, String> = files
         .iter()
@@ -136,17 +134,12 @@ fn a_changed_object_is_an_alarm_and_nothing_is_overwritten() {
 #[test]
 fn killed_at_any_moment_each_log_file_is_archived_once() {
     let kills: u64 = std::env::var("CUSTODEX_KILLS").map_or(20, |text| text.parse().unwrap());
-    let seed = std::env::var("CUSTODEX_SEED").map_or(1, |text| text.parse().unwrap());
     let simulator = Simulator::start(&["--files-per-day", "6", "--records-per-file", "60"]);
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(seed_of_kills());
     for round in 0..kills.div_ceil(KILLS_A_ROUND) {
         let (place, folder) = place(&simulator, "");
         for _ in 0..KILLS_A_ROUND {
-            let mut process = Process(place.command(&["run"]).stderr(Stdio::null()).spawn().unwrap());
-            // The moment itself is what is tested.
-            pause(Duration::from_millis(random.u64(1..LIFE)));
-            process.0.kill().unwrap();
-            assert_eq!(process.0.wait().unwrap().signal(), Some(9));
+            kill_after(&mut place.command(&["run"]), Duration::from_millis(random.u64(1..LIFE)));
             // A name that can be seen is a whole object.
             let whole = files(&folder)
                 .into_iter()

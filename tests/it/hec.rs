@@ -2,7 +2,7 @@
 
 mod driver;
 mod flow;
-mod receiver;
+pub mod receiver;
 mod tls;
 
 use std::collections::BTreeSet;

@@ -2,11 +2,9 @@
 //!
 //! `CUSTODEX_KILLS=200 cargo nextest run --release --test it killed` is the long campaign; CONTRIBUTING.md says more.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::{Place, Process, Simulator, assert_accounts_close, output_bytes, pause};
+use crate::support::{Place, Simulator, assert_accounts_close, kill_after, output_bytes, seed_of_kills};
 
 /// Kills of one data folder before it is let finish.
 const KILLS_A_ROUND: u64 = 10;
@@ -16,18 +14,13 @@ const LIFE: u64 = 700;
 #[test]
 fn killed_at_any_moment_nothing_is_lost_or_twice() {
     let kills: u64 = std::env::var("CUSTODEX_KILLS").map_or(20, |text| text.parse().unwrap());
-    let seed = std::env::var("CUSTODEX_SEED").map_or(1, |text| text.parse().unwrap());
     let simulator = Simulator::start(&["--files-per-day", "6", "--records-per-file", "60"]);
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(seed_of_kills());
     for round in 0..kills.div_ceil(KILLS_A_ROUND) {
         let place = Place::new(&simulator, &simulator.sources, "rotate_bytes = \"3MB\"");
         let mut read = Vec::new();
         for _ in 0..KILLS_A_ROUND {
-            let mut process = Process(place.command(&["run"]).stderr(Stdio::null()).spawn().unwrap());
-            // The moment itself is what is tested.
-            pause(Duration::from_millis(random.u64(1..LIFE)));
-            process.0.kill().unwrap();
-            assert_eq!(process.0.wait().unwrap().signal(), Some(9));
+            kill_after(&mut place.command(&["run"]), Duration::from_millis(random.u64(1..LIFE)));
             follow(&place, &mut read, round);
         }
         place.run_to(&["run", "--once"], 0);
@@ -37,7 +30,7 @@ fn killed_at_any_moment_nothing_is_lost_or_twice() {
 }
 
 /// A reader that went by offset must find what it has read unchanged, and only more behind it.
-fn follow(place: &Place, seen: &mut Vec<u8>, round: u64) {
+pub fn follow(place: &Place, seen: &mut Vec<u8>, round: u64) {
     if !place.output().is_dir() {
         return;
     }

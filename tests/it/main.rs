@@ -17,3 +17,4 @@ mod samples;
 mod silence;
 mod support;
 mod syslog;
+mod together;

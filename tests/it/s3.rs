@@ -5,24 +5,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use custodex::digest::sha256;
+use custodex::digest::{hex, sha256};
+use custodex::ground::Ground;
+use custodex::net::NetworkConfig;
+use custodex::recovery::Recovery;
+use custodex::sink::{TYPES, reader};
 use serde_json::Value;
+use toml::de::ValueDeserializer;
 
 use crate::archive::{content_of, served};
-use crate::support::{Place, Process, Simulator, pause, wait_within};
+use crate::support::{Place, Process, Simulator, kill_after, pause, seed_of_kills, wait_within};
 
 const BUCKET: &str = "audit-archive";
 
 /// A server, its credentials, and a bucket in it.
-struct Store {
+pub struct Store {
     process: Process,
     endpoint: String,
     id: &'static str,
@@ -31,7 +35,7 @@ struct Store {
 }
 
 /// One version of an object, as the other client sees it.
-type Seen = Value;
+pub type Seen = Value;
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -42,7 +46,7 @@ fn helper(name: &str) -> String {
 }
 
 impl Store {
-    fn moto() -> Self {
+    pub fn moto() -> Self {
         Self::moto_with(&[])
     }
 
@@ -91,7 +95,7 @@ impl Store {
     }
 
     /// The other client.
-    fn tool(&self, arguments: &[&str]) -> String {
+    pub fn tool(&self, arguments: &[&str]) -> String {
         let output = Command::new("python3")
             .arg(helper("s3.py"))
             .args(arguments)
@@ -104,7 +108,7 @@ impl Store {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn versions(&self) -> Vec<Seen> {
+    pub fn versions(&self) -> Vec<Seen> {
         let folder = tempfile::tempdir_in(self.folder.path()).unwrap();
         let lines = self.tool(&["dump", BUCKET, folder.path().to_str().unwrap()]);
         let mut seen: Vec<Seen> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -116,7 +120,7 @@ impl Store {
     }
 
     /// A place whose archive is the bucket, with more keys.
-    fn place(&self, simulator: &Simulator, more: &str) -> Place {
+    pub fn place(&self, simulator: &Simulator, more: &str) -> Place {
         let place = Place::new(simulator, &simulator.sources, "");
         let sink = format!(
             "\n[sinks.archive]\ntype = \"s3\"\nbucket = {BUCKET:?}\nprefix = \"openai/\"\nendpoint_url = {:?}\n{more}",
@@ -127,7 +131,7 @@ impl Store {
     }
 
     /// The program with the store's credentials in its environment, and no others.
-    fn command(&self, place: &Place, arguments: &[&str]) -> Command {
+    pub fn command(&self, place: &Place, arguments: &[&str]) -> Command {
         let mut command = place.command(arguments);
         command
             .env("AWS_ACCESS_KEY_ID", self.id)
@@ -136,7 +140,7 @@ impl Store {
         command
     }
 
-    fn run(&self, place: &Place, arguments: &[&str], code: i32) -> String {
+    pub fn run(&self, place: &Place, arguments: &[&str], code: i32) -> String {
         said(&mut self.command(place, arguments), code)
     }
 }
@@ -167,7 +171,7 @@ fn bytes(version: &Seen) -> Vec<u8> {
 }
 
 /// Each served log file is there once, with its hash beside it.
-fn assert_archived(seen: &[Seen], simulator: &Simulator) {
+pub fn assert_archived(seen: &[Seen], simulator: &Simulator) {
     let mut found = BTreeMap::new();
     for version in seen {
         let key = version["key"].as_str().unwrap();
@@ -234,18 +238,14 @@ fn moto_takes_the_other_checksums_and_gzip() {
 fn moto_killed_at_any_moment_holds_each_log_file_once() {
     let kills: u64 = std::env::var("CUSTODEX_KILLS").map_or(10, |text| text.parse().unwrap());
     let simulator = small();
-    let mut random = fastrand::Rng::with_seed(1);
+    let mut random = fastrand::Rng::with_seed(seed_of_kills());
     for _ in 0..kills.div_ceil(10) {
         let store = Store::moto();
         // Every put that replaces something makes a version.
         store.tool(&["make", BUCKET, "lock"]);
         let place = store.place(&simulator, "");
         for _ in 0..10 {
-            let mut process = Process(store.command(&place, &["run"]).stderr(Stdio::null()).spawn().unwrap());
-            // The moment itself is what is tested.
-            pause(Duration::from_millis(random.u64(1..900)));
-            process.0.kill().unwrap();
-            assert_eq!(process.0.wait().unwrap().signal(), Some(9));
+            kill_after(&mut store.command(&place, &["run"]), Duration::from_millis(random.u64(1..900)));
         }
         store.run(&place, &["run", "--once"], 0);
         assert_archived(&store.versions(), &simulator);
@@ -273,6 +273,71 @@ fn moto_with_other_content_or_no_bucket_pauses_with_the_next_step() {
     let locking = store.place(&simulator, "object_lock = { mode = \"compliance\", days = 1 }");
     let checked = store.run(&locking, &["check"], 3);
     assert!(checked.contains("cannot lock objects"), "{checked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moto_and_ceph_give_back_what_lies_there() {
+    // Not every store keeps the checksum it was given.
+    for (store, keeps) in [(Store::moto(), true), (Store::ceph(), false)] {
+        store.tool(&["make", BUCKET]);
+        let simulator = small();
+        let place = store.place(&simulator, "");
+        let (id, key) = (store.folder.path().join("id"), store.folder.path().join("key"));
+        fs::write(&id, store.id).unwrap();
+        fs::write(&key, store.key).unwrap();
+        let line = TYPES.iter().find(|line| line.name == "s3").unwrap();
+        let keys = |bucket: &str| {
+            let text = format!(
+                "{{ bucket = {bucket:?}, prefix = 'openai', endpoint_url = {:?}, region = 'us-east-1', \
+                 access_key_id = {{ file = {id:?} }}, secret_access_key = {{ file = {key:?} }} }}",
+                store.endpoint
+            );
+            (line.read)(ValueDeserializer::parse(&text).unwrap()).unwrap()
+        };
+        let (here, nowhere) = (keys(BUCKET), keys("no-such-bucket"));
+        let open =
+            |keys| reader::open("kept", [("kept", keys)], Ground::real(), &NetworkConfig::default()).unwrap();
+        store.run(&place, &["run", "--once"], 0);
+        let seen = store.versions();
+        let reader = open(&here);
+        let page = reader.list("raw/", None).await.unwrap();
+        assert!(!page.more && page.objects.len() == seen.len());
+        let middle = &page.objects[page.objects.len() / 2];
+        let rest = reader.list("raw/v1/", Some(&middle.key)).await.unwrap();
+        assert_eq!(rest.objects, page.objects[page.objects.len() / 2 + 1..]);
+        for object in &page.objects {
+            let version = seen.iter().find(|version| version["key"] == format!("openai/{}", object.key));
+            let stored = bytes(version.unwrap());
+            let mut body = reader.get(&object.key).await.unwrap().unwrap();
+            let read = tokio::task::spawn_blocking(move || {
+                let mut read = Vec::new();
+                body.bytes.read_to_end(&mut read).map(|_| read)
+            });
+            assert_eq!(read.await.unwrap().unwrap(), stored);
+            let found = reader.head(&object.key).await.unwrap().unwrap();
+            assert_eq!(found.size, stored.len() as u64);
+            assert_eq!(found.sha256, keeps.then(|| sha256(&stored)));
+            assert_eq!((object.size, &object.etag), (found.size, &found.etag));
+            let (id, hash) = content_of(&object.key, &stored);
+            assert_eq!(found.verbatim_sha256.map(|hash| hex(&hash)), Some(hash));
+            assert_eq!(found.file_id, Some(id));
+        }
+        assert!(reader.get("raw/v1/nothing").await.unwrap().is_none());
+        assert_eq!(reader.head("raw/v1/nothing").await.unwrap(), None);
+        let other = open(&nowhere);
+        for error in [
+            other.list("", None).await.map(drop).unwrap_err(),
+            other.get("raw/v1/x").await.map(drop).unwrap_err(),
+            other.head("raw/v1/x").await.map(drop).unwrap_err(),
+        ] {
+            assert!(
+                matches!(&error.recovery, Recovery::Pause { hint } if hint.contains("make the bucket")),
+                "{error:?}"
+            );
+        }
+        fs::write(&key, "wrong").unwrap();
+        assert!(reader.get("raw/v1/nothing").await.unwrap().is_none(), "a session goes on");
+    }
 }
 
 #[test]

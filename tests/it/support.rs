@@ -1,8 +1,9 @@
 //! The built program as a child process, a simulator to collect from, and what came out.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -46,6 +47,27 @@ pub fn wait_within(process: &mut Process, time: Duration) -> Option<i32> {
         pause(step);
     }
     None
+}
+
+/// Lets a command run for so long and kills it; one that ended by itself before fails with what it said.
+pub fn kill_after(command: &mut Command, life: Duration) {
+    let mut said = tempfile::tempfile().unwrap();
+    let mut process = Process(command.stderr(said.try_clone().unwrap()).spawn().unwrap());
+    // The moment itself is what is tested.
+    pause(life);
+    process.0.kill().unwrap();
+    let status = process.0.wait().unwrap();
+    if status.signal() != Some(9) {
+        let mut text = String::new();
+        said.rewind().unwrap();
+        said.read_to_string(&mut text).unwrap();
+        panic!("it ended by itself, {status}, and said:\n{text}");
+    }
+}
+
+/// Seed of the moments at which processes are killed.
+pub fn seed_of_kills() -> u64 {
+    std::env::var("CUSTODEX_SEED").map_or(1, |text| text.parse().unwrap())
 }
 
 /// Between two looks at something another process does.
@@ -255,7 +277,8 @@ pub fn assert_accounts_close(place: &Place, simulator: &Simulator) {
     let delivered = keys.len();
     keys.dedup();
     assert_eq!(keys.len(), delivered, "a record is there twice");
-    let sink = &status["sinks"][0];
+    let sinks = status["sinks"].as_array().unwrap();
+    let sink = sinks.iter().find(|sink| sink["name"] == "out").unwrap();
     assert_eq!(sink["records_delivered"], delivered);
     let served: u64 = wanted.iter().map(|file| file["records"].as_u64().unwrap()).sum();
     let repeats = sink["repeats_suppressed"].as_u64().unwrap();

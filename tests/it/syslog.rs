@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::support::{Place, Process, Simulator, output_bytes, pause, wait_within};
 use receivers::{Authority, Received, free_port, rsyslog, syslog_ng};
 
-mod receivers;
+pub mod receivers;
 
 const HOST: &str = "forwarder.example";
 /// Datagrams are spared: nobody says when one was dropped.
@@ -90,7 +90,7 @@ struct Outcome {
 }
 
 /// Each message is one of the records, and each record is there: so often, and all of the header is right.
-fn assert_same(input: &str, records: &[String], received: &[Received], least: usize, most: usize) {
+pub fn assert_same(input: &str, records: &[String], received: &[Received], least: usize, most: usize) {
     let mut seen: HashMap<&str, usize> = records.iter().map(|record| (record.as_str(), 0)).collect();
     for message in received.iter().filter(|message| message.input == input) {
         let times = seen.get_mut(message.msg.as_str());
@@ -115,7 +115,7 @@ fn assert_same(input: &str, records: &[String], received: &[Received], least: us
     assert!(wrong.is_empty(), "{input}: not there as often as they should be: {wrong:?}");
 }
 
-fn section(name: &str, address: &str, more: &str) -> String {
+pub fn section(name: &str, address: &str, more: &str) -> String {
     format!(
         "\n[sinks.{name}]\ntype = \"syslog\"\naddress = \"{address}\"\nhostname = \"{HOST}\"\nfacility = \"audit\"\n\
          enterprise_id = 32473\nmax_message_bytes = 60000\n{more}\n"
@@ -134,7 +134,7 @@ fn tls(name: &str, authority: &Authority, identity: &str) -> String {
     format!("[sinks.{name}.tls]\nca_file = \"{}\"\n{identity}", authority.file("ca.pem"))
 }
 
-fn delivered(place: &Place) -> Vec<String> {
+pub fn delivered(place: &Place) -> Vec<String> {
     let text = String::from_utf8(output_bytes(&place.output())).unwrap();
     text.split_terminator('\n').map(str::to_owned).collect()
 }

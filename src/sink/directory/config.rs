@@ -6,11 +6,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
+use super::reader::DirectoryReader;
 use super::sink::DirectoryArchive;
 use crate::archive::Packing;
 use crate::ground::Ground;
 use crate::net::NetworkConfig;
 use crate::sink::local::{self, Access, Group, default_mode, mode, some_path};
+use crate::sink::reader::ArchiveReader;
 use crate::sink::{Archive, ArchiveConfig, SinkError};
 
 /// The sink's own keys.
@@ -38,6 +40,10 @@ impl ArchiveConfig for DirectoryConfig {
 
     fn open(&self, ground: Ground, _: &NetworkConfig, writer: &str) -> Arc<dyn Archive> {
         Arc::new(DirectoryArchive::new(ground, self.clone(), writer))
+    }
+
+    fn reader(&self, ground: Ground, _: &NetworkConfig) -> Arc<dyn ArchiveReader> {
+        Arc::new(DirectoryReader::new(ground, self.directory.clone()))
     }
 
     fn probe<'a>(

@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::value::MapDeserializer;
+use serde::de::{Deserializer, Error as _, value};
 use url::Url;
 
+use super::reader::S3Reader;
 use super::sink::S3Archive;
 use crate::archive::Packing;
 use crate::ground::Ground;
 use crate::limits;
 use crate::net::{NetworkConfig, is_loopback};
 use crate::secret::{Environment, Secret};
+use crate::sink::reader::ArchiveReader;
 use crate::sink::{Archive, ArchiveConfig, SinkError};
 
 /// The sink's own keys.
@@ -128,6 +131,10 @@ impl ArchiveConfig for S3Config {
         Arc::new(S3Archive::new(ground, self.clone(), network.clone()))
     }
 
+    fn reader(&self, _: Ground, network: &NetworkConfig) -> Arc<dyn ArchiveReader> {
+        Arc::new(S3Reader::new(self.clone(), network.clone()))
+    }
+
     fn probe<'a>(
         &'a self,
         ground: &'a Ground,
@@ -161,6 +168,13 @@ impl ArchiveConfig for S3Config {
 }
 
 impl S3Config {
+    /// All defaults, at `bucket/prefix`.
+    pub(in crate::sink) fn at(place: &str) -> Result<Self, String> {
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let keys = MapDeserializer::new([("bucket", bucket), ("prefix", prefix)].into_iter());
+        Self::deserialize(keys).map_err(|error: value::Error| error.to_string().replace('\n', ": "))
+    }
+
     /// Whether the bucket is named in the path.
     pub(super) fn path_style(&self) -> bool {
         self.path_style.unwrap_or(self.endpoint_url.is_some())

@@ -1,22 +1,24 @@
 //! The requests.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ObjectLockEnabled, ObjectLockMode, ServerSideEncryption, StorageClass,
+    ChecksumAlgorithm, ChecksumMode, ObjectLockEnabled, ObjectLockMode, ServerSideEncryption, StorageClass,
 };
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::form_urlencoded;
 
 use super::config::{Checksum, LockMode, S3Config};
 use super::error::{Trouble, judge};
-use crate::digest::hex;
+use crate::digest::{hex, unhex32};
 use crate::recovery::Recovery;
+use crate::sink::reader::Found;
 use crate::sink::{Object, SinkError};
 
 const CONTENT_TYPE: &str = "application/x-ndjson";
@@ -30,9 +32,8 @@ const DAY: u64 = 86_400;
 
 /// What the store tells of an object.
 #[derive(Debug)]
-pub(super) struct Found {
-    /// Of the verbatim log file, as its metadata says.
-    pub(super) sha256: Option<String>,
+pub(super) struct Seen {
+    pub(super) found: Found,
     pub(super) locked: bool,
 }
 
@@ -102,17 +103,33 @@ fn kept(request: PutObjectFluentBuilder, config: &S3Config, now: i64) -> PutObje
     request
 }
 
-/// What is known of the object under a key.
-pub(super) async fn head(client: &Client, config: &S3Config, key: &str) -> Result<Found, Trouble> {
+/// What is known of the object under a key; with the store's checksum, for which a key may be needed.
+pub(super) async fn head(
+    client: &Client,
+    config: &S3Config,
+    key: &str,
+    checksum: bool,
+) -> Result<Seen, Trouble> {
     let request = client
         .head_object()
         .bucket(&config.bucket)
         .key(config.key(key))
+        .set_checksum_mode(checksum.then_some(ChecksumMode::Enabled))
         .set_expected_bucket_owner(config.expected_bucket_owner.clone());
     let found = request.send().await.map_err(|error| judge("look at an object", config, &error))?;
-    Ok(Found {
-        sha256: found.metadata().and_then(|metadata| metadata.get(SHA256)).cloned(),
+    let told = |name| found.metadata().and_then(|metadata| metadata.get(name)).map(String::as_str);
+    let file_id = told(FILE_ID).and_then(|text| percent_decode_str(text).decode_utf8().ok());
+    let kept = found.checksum_sha256().and_then(|text| BASE64_STANDARD.decode(text).ok());
+    Ok(Seen {
         locked: found.object_lock_mode().is_some(),
+        found: Found {
+            size: found.content_length().unwrap_or_default().try_into().unwrap_or_default(),
+            etag: found.e_tag().map(str::to_owned),
+            sha256: kept.and_then(|hash| hash.try_into().ok()),
+            verbatim_sha256: told(SHA256).and_then(unhex32),
+            file_id: file_id.map(Cow::into_owned),
+            records: told(RECORDS).and_then(|text| text.parse().ok()),
+        },
     })
 }
 

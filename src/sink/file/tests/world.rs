@@ -82,6 +82,9 @@ impl Disk for FaultyDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         RealDisk.list(path)
     }
+    fn folders(&self, path: &Path) -> io::Result<Vec<String>> {
+        RealDisk.folders(path)
+    }
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
         RealDisk.length(path)
     }
