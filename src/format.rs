@@ -1,15 +1,18 @@
 //! Formats: a record's bytes for a sink. Pure: the same record always gives the same bytes.
 
 mod cef;
+mod ecs;
 mod fields;
 mod flat;
 mod leef;
-pub mod mapping;
+mod mapping;
 mod native;
 mod object;
+mod ocsf;
 mod raw;
 mod select;
 mod trim;
+mod verbs;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +23,8 @@ use serde::Deserialize;
 
 use crate::record::Record;
 
+pub use mapping::Row;
+pub use ocsf::Version as OcsfVersion;
 pub use select::Select;
 
 /// How records are written.
@@ -31,6 +36,10 @@ pub enum Format {
     /// One JSON object of our own.
     #[default]
     Native,
+    /// Elastic Common Schema.
+    Ecs,
+    /// Open Cybersecurity Schema Framework.
+    Ocsf,
     /// One line of the Common Event Format.
     Cef,
     /// One line of the Log Event Extended Format.
@@ -39,11 +48,17 @@ pub enum Format {
 
 impl Format {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("raw", Self::Raw), ("native", Self::Native), ("cef", Self::Cef), ("leef", Self::Leef)];
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("raw", Self::Raw),
+        ("native", Self::Native),
+        ("ecs", Self::Ecs),
+        ("ocsf", Self::Ocsf),
+        ("cef", Self::Cef),
+        ("leef", Self::Leef),
+    ];
 
     /// What it calls the fields of the native record.
-    pub fn fields(self) -> Vec<mapping::Row> {
+    pub fn fields(self) -> Vec<Row> {
         fields::rows(self)
     }
 
@@ -87,8 +102,12 @@ pub struct Options {
     pub include_raw: bool,
     /// How much.
     pub content: Content,
-    /// With prompts, responses and tool input, where a format leaves them out by default.
+    /// CEF, LEEF: with prompts, responses and tool input.
     pub prompts: bool,
+    /// ECS: with the conversation under the name that OpenTelemetry gives it, too.
+    pub conversation_id: bool,
+    /// OCSF: which version.
+    pub ocsf_version: OcsfVersion,
 }
 
 /// Writes records.
@@ -126,6 +145,8 @@ impl Encode for Encoder {
             Format::Native => native::encode(record, self.options, &trim::Cuts::default(), out),
             Format::Cef => return cef::encode(record, self.options, self.max, out),
             Format::Leef => return leef::encode(record, self.options, self.max, out),
+            Format::Ecs => ecs::encode(record, self.options, &trim::Cuts::default(), out),
+            Format::Ocsf => ocsf::encode(record, self.options, &trim::Cuts::default(), out),
         }
         if let Some(max) = self.max.filter(|max| out.len() - start > *max) {
             out.truncate(start);

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::error::Problem;
 use super::{Config, NetworkConfig, SinkEntry, Source, SpoolConfig, explain};
-use crate::format::{Content, Format, Options, Select};
+use crate::format::{Content, Format, OcsfVersion, Options, Select};
 use crate::ledger::SinkStart;
 use crate::sink::{Keys, SinkType};
 use crate::source::openai::ComplianceConfig;
@@ -65,14 +65,26 @@ struct Common {
     rate: Option<NonZeroU64>,
     format: Option<Format>,
     include_raw: bool,
+    conversation_id: bool,
+    ocsf_version: OcsfVersion,
     content: Content,
     prompts: bool,
     select: Select,
 }
 
 /// The keys of [`Common`].
-pub(super) const COMMON: [&str; 8] =
-    ["start", "max_unconfirmed_records", "rate", "format", "include_raw", "content", "prompts", "select"];
+pub(super) const COMMON: [&str; 10] = [
+    "start",
+    "max_unconfirmed_records",
+    "rate",
+    "format",
+    "include_raw",
+    "conversation_id",
+    "ocsf_version",
+    "content",
+    "prompts",
+    "select",
+];
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -156,8 +168,14 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
         let hint = "remove this line, or set another `format`: its objects lie beside the raw ones";
         problems.push(Problem::new(content.or(include_raw.clone()), what, hint));
     }
-    let options =
-        Options { format, include_raw: common.include_raw, content: common.content, prompts: common.prompts };
+    let options = Options {
+        format,
+        include_raw: common.include_raw,
+        content: common.content,
+        prompts: common.prompts,
+        conversation_id: common.conversation_id,
+        ocsf_version: common.ocsf_version,
+    };
     if let Some((key, what, hint)) = contradiction(options) {
         let span = if key == "prompts" { prompts } else { include_raw };
         problems.push(Problem::new(span, what, hint));

@@ -105,7 +105,7 @@ fn everything_can_be_said() {
         format: Format::Raw,
         include_raw: true,
         content: Content::Metadata,
-        prompts: false,
+        ..format::Options::default()
     };
     assert_eq!(sink.options, options);
     let debug = format!("{config:?}");

@@ -3,7 +3,7 @@
 //! Owns the list of the native record's fields. A format that maps has its table beside its encoder.
 
 use super::mapping::Row;
-use super::{Format, cef, leef};
+use super::{Format, cef, ecs, leef, ocsf};
 
 const RAW: Row = Row { native: "raw", target: "(the line)", note: "the provider's own bytes" };
 
@@ -94,6 +94,8 @@ pub(super) fn rows(format: Format) -> Vec<Row> {
         Format::Native => {
             NATIVE.iter().map(|(path, note)| Row { native: path, target: path, note }).collect()
         }
+        Format::Ecs => ecs::rows(),
+        Format::Ocsf => ocsf::rows(),
         Format::Cef => cef::rows(),
         Format::Leef => leef::rows(),
     }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::object::Object;
 use super::trim::{self, Cuts};
 use super::{Content, Options};
+use crate::record::map::Warning;
 use crate::record::reader::Shape;
 use crate::record::{Record, json};
 
@@ -36,7 +37,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &m
     if record.self_poll {
         object.token("self_poll", Some("true"));
     }
-    cuts.write(&mut object);
+    object.object("truncated", |inner| cuts.write(inner));
     redacted(record, options, &mut object);
     provenance(record, &mut object);
     warnings(record, &mut object);
@@ -54,7 +55,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &m
 }
 
 /// Appends what the record was and where it lies, and no more: in `max` bytes if it can be.
-pub(super) fn outline(record: &Record<'_>, max: usize, out: &mut Vec<u8>) {
+pub(super) fn outline(record: &Record<'_>, _: Options, max: usize, out: &mut Vec<u8>) {
     let start = out.len();
     for named in [true, false] {
         out.truncate(start);
@@ -68,12 +69,7 @@ pub(super) fn outline(record: &Record<'_>, max: usize, out: &mut Vec<u8>) {
         object.token("action", own(record.action));
         object.text("category", Some(record.category));
         principal(record, &mut object);
-        object.object("truncated", |inner| {
-            inner.object("record", |entry| {
-                entry.number("bytes", record.raw.length);
-                entry.hash("sha256", &record.raw.sha256);
-            });
-        });
+        object.object("truncated", |inner| Cuts::outline(record).write(inner));
         provenance(record, &mut object);
         object.end();
         if out.len() - start <= max {
@@ -143,13 +139,22 @@ fn write_delegator(delegator: &str, full: bool, actor: &mut Object<'_>) {
     if full {
         return actor.token("delegator", Some(delegator));
     }
-    let members = json::members(delegator).unwrap_or_default();
     actor.object("delegator", |inner| {
-        for key in ["type", "id", "user_id", "user_email", "name", "redacted_id", "provider_user_id"] {
-            let mut values = members.iter().filter(|(name, _)| json::text(name).as_deref() == Some(key));
-            inner.token(key, values.next().map(|(_, token)| *token).filter(|token| json::is_text(token)));
+        for (key, token) in names(delegator) {
+            inner.token(key, Some(token));
         }
     });
+}
+
+/// What names somebody in a delegator.
+pub(super) fn names(delegator: &str) -> Vec<(&'static str, &str)> {
+    let members = json::members(delegator).unwrap_or_default();
+    let keys = ["type", "id", "user_id", "user_email", "name", "redacted_id", "provider_user_id"];
+    let found = keys.into_iter().filter_map(|key| {
+        let mut values = members.iter().filter(|(name, _)| json::text(name).as_deref() == Some(key));
+        values.next().map(|(_, token)| (key, *token)).filter(|(_, token)| json::is_text(token))
+    });
+    found.collect()
 }
 
 fn how(record: &Record<'_>, full: bool, cuts: &Cuts, object: &mut Object<'_>) {
@@ -204,8 +209,18 @@ fn tool_calls(record: &Record<'_>, full: bool, cuts: &Cuts, object: &mut Object<
     object.out().push(b']');
 }
 
-/// What was taken out of this record: by rules, and by `content = "metadata"`.
 fn redacted(record: &Record<'_>, options: Options, object: &mut Object<'_>) {
+    let removed = removed(record, options);
+    if !removed.is_empty() {
+        serde_json::to_writer(object.key("redacted"), &removed).expect("texts always become tokens");
+    }
+}
+
+/// What was taken out of this record: by rules, and by `content = "metadata"`.
+pub(super) fn removed<'r>(record: &'r Record<'_>, options: Options) -> Vec<&'r str> {
+    if is_full(options) {
+        return record.removed.iter().map(AsRef::as_ref).collect();
+    }
     let free_text = [
         ("outcome.message", record.outcome.message.is_some()),
         ("tool_calls.arguments", record.tool_call.arguments.is_some()),
@@ -216,41 +231,51 @@ fn redacted(record: &Record<'_>, options: Options, object: &mut Object<'_>) {
         ("raw", wants_raw(record, options)),
     ];
     let kept_out = free_text.into_iter().filter_map(|(path, there)| there.then_some(path));
-    let kept_out = kept_out.filter(|_| !is_full(options));
-    let removed: Vec<&str> = record.removed.iter().map(AsRef::as_ref).chain(kept_out).collect();
-    if !removed.is_empty() {
-        serde_json::to_writer(object.key("redacted"), &removed).expect("texts always become tokens");
-    }
+    record.removed.iter().map(AsRef::as_ref).chain(kept_out).collect()
 }
 
 fn provenance(record: &Record<'_>, object: &mut Object<'_>) {
-    object.object("provenance", |inner| {
-        inner.text("log_file_id", Some(&record.origin.file_id));
-        inner.hash("file_sha256", &record.origin.file_sha256);
-        inner.number("line_number", record.raw.line);
-        inner.number("byte_offset", record.raw.offset);
-        inner.number("byte_length", record.raw.length);
-        inner.hash("raw_sha256", &record.raw.sha256);
-    });
+    write_provenance(record, object.key("provenance"));
+}
+
+/// Appends where the record lies.
+pub(super) fn write_provenance(record: &Record<'_>, out: &mut Vec<u8>) {
+    let mut inner = Object::new(out);
+    inner.text("log_file_id", Some(&record.origin.file_id));
+    inner.hash("file_sha256", &record.origin.file_sha256);
+    inner.number("line_number", record.raw.line);
+    inner.number("byte_offset", record.raw.offset);
+    inner.number("byte_length", record.raw.length);
+    inner.hash("raw_sha256", &record.raw.sha256);
+    inner.end();
 }
 
 fn warnings(record: &Record<'_>, object: &mut Object<'_>) {
     let from_map = record.map.as_ref().map_or(&[][..], |map| &map.warnings);
-    let mut all = from_map.iter().chain(&record.warnings).peekable();
+    write_warnings(from_map.iter().chain(&record.warnings), || object.key("warnings"));
+}
+
+/// Writes warnings, if there are any, to where `open` says.
+pub(super) fn write_warnings<'w, 'o>(
+    all: impl Iterator<Item = &'w Warning>,
+    open: impl FnOnce() -> &'o mut Vec<u8>,
+) {
+    let mut all = all.peekable();
     if all.peek().is_none() {
         return;
     }
-    object.key("warnings").push(b'[');
+    let out = open();
+    out.push(b'[');
     for (position, warning) in all.enumerate() {
         if position > 0 {
-            object.out().push(b',');
+            out.push(b',');
         }
-        let mut inner = Object::new(object.out());
+        let mut inner = Object::new(out);
         inner.text("path", Some(&warning.path));
         inner.text("problem", Some(warning.problem));
         inner.end();
     }
-    object.out().push(b']');
+    out.push(b']');
 }
 
 fn unmapped(record: &Record<'_>, object: &mut Object<'_>) {

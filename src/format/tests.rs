@@ -6,6 +6,7 @@ mod lossless;
 mod metadata;
 mod native;
 mod rebuild;
+mod schemas;
 mod table;
 mod trim;
 
@@ -16,8 +17,14 @@ use crate::words::{Principal, PrincipalKind};
 
 const WORKSPACE: &str = "11111111-2222-4333-8444-555555555555";
 const ORGANIZATION: &str = "org-Example1";
-const FULL: Options =
-    Options { format: Format::Native, include_raw: false, content: Content::Full, prompts: false };
+const FULL: Options = Options {
+    format: Format::Native,
+    include_raw: false,
+    content: Content::Full,
+    prompts: false,
+    conversation_id: false,
+    ocsf_version: OcsfVersion::V1_8,
+};
 
 fn origin(event_type: &str) -> Origin {
     let (kind, id) = match event_type {

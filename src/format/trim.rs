@@ -9,19 +9,20 @@
 use std::borrow::Cow;
 
 use super::object::Object;
-use super::{Format, Options, native};
+use super::{Format, Options, ecs, native, ocsf};
 use crate::digest::sha256;
 use crate::record::{Record, json};
 
-/// What a member costs beside its token, at most: key, punctuation, and the list around a tool call.
+/// What a member costs beside its token, at most: keys, punctuation, and the objects around it.
 const MEMBER_BYTES: usize = 40;
+const DEEP_MEMBER_BYTES: usize = 160;
 /// Longest token of upstream's that a record without its fields still shows.
-const SHORT_TOKEN: usize = 96;
+pub(super) const SHORT_TOKEN: usize = 96;
 
 /// The path of `raw`; unlike the others it is there only when it is asked for.
-const RAW: &str = "raw";
+pub(super) const RAW: &str = "raw";
 /// The path of `unmapped`.
-const UNMAPPED: &str = "unmapped";
+pub(super) const UNMAPPED: &str = "unmapped";
 
 /// The parts of a record that may be cut, by path, with a way to their tokens.
 const TEXTS: [(&str, Find); 5] = [
@@ -43,7 +44,7 @@ struct Cut {
     path: &'static str,
     /// The token that takes its place.
     left: Option<String>,
-    bytes: usize,
+    bytes: u64,
     sha256: [u8; 32],
 }
 
@@ -53,9 +54,50 @@ struct Part<'a> {
     token: Cow<'a, str>,
     /// Whether a beginning of it means something.
     text: bool,
+    /// How often it is written.
+    copies: usize,
+    /// What the member takes beside it.
+    member: usize,
+}
+
+/// How a format writes whole records, and what is left of one that is too long even without its texts.
+struct Layout {
+    whole: fn(&Record<'_>, Options, &Cuts, &mut Vec<u8>),
+    outline: fn(&Record<'_>, Options, usize, &mut Vec<u8>),
+    /// How often it writes a text.
+    copies: fn(&str) -> usize,
+    member: usize,
+}
+
+impl Layout {
+    /// For a raw record that is too long, the native one stands in. Flat formats shorten their own lines and
+    /// never come here.
+    fn of(format: Format) -> Self {
+        let once = |_: &str| 1;
+        match format {
+            Format::Raw | Format::Native | Format::Cef | Format::Leef => {
+                Self { whole: native::encode, outline: native::outline, copies: once, member: MEMBER_BYTES }
+            }
+            Format::Ecs => Self {
+                whole: ecs::encode,
+                outline: ecs::outline,
+                copies: ecs::copies,
+                member: DEEP_MEMBER_BYTES,
+            },
+            Format::Ocsf => {
+                Self { whole: ocsf::encode, outline: ocsf::outline, copies: once, member: DEEP_MEMBER_BYTES }
+            }
+        }
+    }
 }
 
 impl Cuts {
+    /// What an outline says: all of the record is somewhere else.
+    pub(super) fn outline(record: &Record<'_>) -> Self {
+        let (bytes, sha256) = (record.raw.length, record.raw.sha256);
+        Self(vec![Cut { path: "record", left: None, bytes, sha256 }])
+    }
+
     /// What is written at `path` instead of `token`.
     pub(super) fn of<'t>(&'t self, path: &str, token: Option<&'t str>) -> Option<&'t str> {
         match self.0.iter().find(|cut| cut.path == path) {
@@ -69,35 +111,39 @@ impl Cuts {
         self.0.iter().any(|cut| cut.path == path && cut.left.is_none())
     }
 
-    /// Writes `truncated`, if there is anything to say.
+    /// Whether the record goes out whole.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Writes what was cut, a member each.
     pub(super) fn write(&self, object: &mut Object<'_>) {
-        object.object("truncated", |inner| {
-            for cut in &self.0 {
-                inner.object(cut.path, |entry| {
-                    entry.number("bytes", cut.bytes as u64);
-                    entry.hash("sha256", &cut.sha256);
-                });
-            }
-        });
+        for cut in &self.0 {
+            object.object(cut.path, |entry| {
+                entry.number("bytes", cut.bytes);
+                entry.hash("sha256", &cut.sha256);
+            });
+        }
     }
 }
 
-/// Appends a native record of at most `max` bytes, made from one that is longer.
+/// Appends a record of at most `max` bytes, made from one that is longer.
 pub(super) fn encode(record: &Record<'_>, options: Options, max: usize, out: &mut Vec<u8>) {
     let start = out.len();
+    let layout = Layout::of(options.format);
     if options.format == Format::Raw {
-        native::encode(record, options, &Cuts::default(), out);
+        (layout.whole)(record, options, &Cuts::default(), out);
         if out.len() - start <= max {
             return;
         }
         out.truncate(start);
     }
-    let parts = parts(record, options);
+    let parts = parts(record, options, &layout);
     let mut cuts = Cuts(parts.iter().map(|part| cut(record, part, 0)).collect());
-    native::encode(record, options, &cuts, out);
+    (layout.whole)(record, options, &cuts, out);
     let Some(room) = max.checked_sub(out.len() - start) else {
         out.truncate(start);
-        return native::outline(record, max, out);
+        return (layout.outline)(record, options, max, out);
     };
     out.truncate(start);
     cuts.0.clear();
@@ -106,7 +152,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, max: usize, out: &mu
             cuts.0.push(cut(record, part, grant));
         }
     }
-    native::encode(record, options, &cuts, out);
+    (layout.whole)(record, options, &cuts, out);
     debug_assert!(out.len() - start <= max, "what was counted is what was written");
 }
 
@@ -116,28 +162,31 @@ pub(super) fn short(token: Option<&str>) -> Option<&str> {
 }
 
 /// The parts of a record that go out with these options.
-fn parts<'a>(record: &Record<'a>, options: Options) -> Vec<Part<'a>> {
+fn parts<'a>(record: &Record<'a>, options: Options, layout: &Layout) -> Vec<Part<'a>> {
     if !native::is_full(options) {
         return Vec::new();
     }
+    let part = |path, token: Cow<'a, str>| {
+        let text = token.starts_with('"');
+        Part { path, token, text, copies: (layout.copies)(path), member: layout.member }
+    };
     let found = TEXTS.iter().filter_map(|(path, find)| find(record).map(|token| (*path, token)));
-    let mut parts: Vec<Part<'a>> =
-        found.map(|(path, token)| Part { path, token: token.into(), text: token.starts_with('"') }).collect();
+    let mut parts: Vec<Part<'a>> = found.map(|(path, token)| part(path, token.into())).collect();
     if record.has_unmapped() {
         let mut rest = Vec::new();
         record.write_unmapped(&mut rest);
         let token = String::from_utf8(rest).expect("made of tokens, which are text");
-        parts.push(Part { path: UNMAPPED, token: token.into(), text: false });
+        parts.push(part(UNMAPPED, token.into()));
     }
     if native::wants_raw(record, options) {
-        parts.push(Part { path: RAW, token: Cow::Borrowed(""), text: false });
+        parts.push(part(RAW, Cow::Borrowed("")));
     }
     parts
 }
 
 /// What a part takes of the room when it stays whole.
 fn cost(part: &Part<'_>) -> usize {
-    part.token.len() + if part.text { 0 } else { MEMBER_BYTES }
+    part.token.len() * part.copies + if part.text { 0 } else { part.member }
 }
 
 /// Divides the room, in the order of the parts: short ones stay whole and leave what they do not need to
@@ -154,7 +203,8 @@ fn share(parts: &[Part<'_>], room: usize) -> Vec<usize> {
     };
     let mut grants = vec![0; parts.len()];
     for at in rest {
-        grants[at] = if cost(&parts[at]) <= level { parts[at].token.len() } else { level };
+        let part = &parts[at];
+        grants[at] = if cost(part) <= level { part.token.len() } else { level / part.copies };
     }
     grants
 }
@@ -176,17 +226,17 @@ fn level(costs: impl ExactSizeIterator<Item = usize>, room: usize) -> usize {
 fn cut(record: &Record<'_>, part: &Part<'_>, most: usize) -> Cut {
     let left = part.text.then(|| beginning(&part.token, most));
     let (bytes, sha256) = match part.path {
-        RAW => (record.raw.bytes.len(), record.raw.sha256),
+        RAW => (record.raw.length, record.raw.sha256),
         _ => measure(part),
     };
     Cut { path: part.path, left, bytes, sha256 }
 }
 
 /// Length and hash of the text a token stands for; of the token itself where it stands for none.
-fn measure(part: &Part<'_>) -> (usize, [u8; 32]) {
+fn measure(part: &Part<'_>) -> (u64, [u8; 32]) {
     let text = if part.text { json::text(&part.token) } else { None };
     let text = text.as_deref().unwrap_or(&part.token);
-    (text.len(), sha256(text.as_bytes()))
+    (text.len() as u64, sha256(text.as_bytes()))
 }
 
 /// The beginning of a string token as a token of at most `most` bytes, but always a token.

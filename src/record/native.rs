@@ -93,7 +93,8 @@ pub struct Model<'a> {
 /// Tokens used, digits as written.
 #[derive(Debug, Default)]
 pub struct Usage<'a> {
-    /// Of the input, cached ones included.
+    /// Of the input, cached ones included. Not so for `COSTS`, where upstream counts cached input apart:
+    /// there the input is what was not cached.
     pub input: Option<&'a str>,
     /// Of these, cached.
     pub cached_input: Option<&'a str>,

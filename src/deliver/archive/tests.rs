@@ -15,7 +15,7 @@ use super::*;
 use crate::archive::unpack;
 use crate::digest::{hex, sha256};
 use crate::disk::PRIVATE_FILE;
-use crate::format::{Content, Format};
+use crate::format::Format;
 use crate::ground::Ground;
 use crate::ledger::{Collected, Ledger, NewFile, PageEntry, SinkStart};
 use crate::sink::Object;
@@ -295,8 +295,7 @@ async fn a_spool_file_that_changed_is_never_archived() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_format_has_every_record_beside_the_raw_ones() {
     let mut bench = Bench::new().await;
-    bench.options =
-        Options { format: Format::Native, content: Content::Full, include_raw: false, prompts: false };
+    bench.options = Options { format: Format::Native, ..Options::default() };
     let archive = Scripted::default();
     bench.worker(&archive).await.run().await;
     let script = archive.0.lock().unwrap();

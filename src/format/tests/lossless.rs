@@ -259,24 +259,36 @@ pub(super) fn all_keys(tree: &Tree, keys: &mut Vec<String>) {
     }
 }
 
-#[test]
-fn every_mutation_of_a_sample_can_be_rebuilt() {
-    let lines = lines();
+/// Every key of these lines, and some more.
+pub(super) fn keys(lines: &[(String, String)]) -> Vec<String> {
     let mut keys: Vec<String> = ["", "client_id", "status", "decision", "total_tokens", "action", "log_type"]
         .map(str::to_owned)
         .to_vec();
-    for (_, line) in &lines {
+    for (_, line) in lines {
         all_keys(&Tree::parse(line, 0), &mut keys);
     }
     keys.sort();
     keys.dedup();
+    keys
+}
+
+/// A line with so many changes.
+pub(super) fn mutated(line: &str, mut seed: u32, times: i32, keys: &[String]) -> String {
+    let mut tree = Tree::parse(line, 0);
+    (0..times).for_each(|_| mutate(&mut tree, &mut seed, keys));
+    let mut text = String::new();
+    write(&tree, &mut text);
+    text
+}
+
+#[test]
+fn every_mutation_of_a_sample_can_be_rebuilt() {
+    let lines = lines();
+    let keys = keys(&lines);
     let cases = ProptestConfig { cases: 2000, ..ProptestConfig::default() };
-    proptest!(cases, |(which in any::<prop::sample::Index>(), mut seed in any::<u32>(), times in 1..12)| {
+    proptest!(cases, |(which in any::<prop::sample::Index>(), seed in any::<u32>(), times in 1..12)| {
         let (event_type, line) = which.get(&lines);
-        let mut tree = Tree::parse(line, 0);
-        (0..times).for_each(|_| mutate(&mut tree, &mut seed, &keys));
-        let mut text = String::new();
-        write(&tree, &mut text);
+        let text = mutated(line, seed, times, &keys);
         prop_assert!(json::members(&text).is_some(), "the mutation is at fault: {text}");
         if let Err(problem) = check(event_type, &text) {
             return Err(TestCaseError::fail(format!("{event_type} {text}\n{problem}")));

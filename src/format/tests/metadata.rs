@@ -2,8 +2,7 @@
 
 use super::*;
 
-const METADATA: Options =
-    Options { content: Content::Metadata, include_raw: true, format: Format::Native, prompts: false };
+const METADATA: Options = Options { content: Content::Metadata, include_raw: true, ..FULL };
 
 const FREE: &str = "CANARY free text";
 
@@ -55,6 +54,15 @@ fn no_free_text_survives() {
             }
             assert!(redacted.contains("\"unmapped\""), "{redacted}");
             assert!(record.contains("keep"), "{record}");
+        }
+        for options in schemas::MAPPED {
+            let options = Options { content: Content::Metadata, include_raw: true, ..options };
+            let record = encode(event_type, &line, options);
+            schemas::check(options, &record).unwrap();
+            assert!(!record.contains("CANARY"), "{record}");
+            let path = if options.format == Format::Ecs { "openai.compliance" } else { "unmapped" };
+            let native = at(&encode(event_type, &line, METADATA), "redacted");
+            assert_eq!(at(&record, &format!("{path}.redacted")), native, "{record}");
         }
     }
 }

@@ -138,7 +138,60 @@ fn without_room_for_its_fields_a_record_says_where_it_lies() {
     assert_eq!(at(&within("CODEX_LOG", &named, FULL, 1024), "upstream_id"), None);
 }
 
+/// In a mapped format: within the limit, valid, and saying what it lacks.
+fn check_mapped(event_type: &str, line: &str, options: Options, max: usize) {
+    let whole = encode(event_type, line, options);
+    let record = within(event_type, line, options, max);
+    if whole.len() <= max {
+        return assert_eq!(record, whole, "what fits is not touched");
+    }
+    assert!(record.len() <= max, "{} of {max}: {record}", record.len());
+    schemas::check(options, &record).unwrap();
+    let place = if options.format == Format::Ecs { "openai.compliance" } else { "unmapped" };
+    assert!(at(&record, &format!("{place}.truncated")).is_some(), "{record}");
+    if options.format == Format::Ocsf {
+        assert_eq!(at(&record, "metadata.is_truncated").as_deref(), Some("true"));
+    }
+}
+
+#[test]
+fn every_sample_fits_every_limit_in_every_mapping() {
+    for (number, (event_type, line)) in lines().into_iter().enumerate().step_by(3) {
+        for options in schemas::MAPPED {
+            for max in [1536, 2500, 4096] {
+                let options = Options { include_raw: number % 2 == 0, ..options };
+                check_mapped(&event_type, &line, options, max);
+            }
+        }
+    }
+}
+
+#[test]
+fn texts_that_are_there_twice_count_twice() {
+    let line = talkative(&["p".repeat(100_000), String::new(), String::new(), String::new()], "");
+    for options in schemas::MAPPED {
+        let record = within("CODEX_LOG", &line, options, 20_000);
+        schemas::check(options, &record).unwrap();
+        assert!((19_000..=20_000).contains(&record.len()), "the room is used: {}", record.len());
+        let times = if options.format == Format::Ecs { 2 } else { 1 };
+        let long = record.split(|c| c != 'p').filter(|run| run.len() > 1000).count();
+        assert_eq!(long, times);
+    }
+}
+
 proptest! {
+    #[test]
+    fn whatever_people_write_fits_in_every_mapping(
+        texts in prop::array::uniform4(".{0,900}"),
+        extra in "[a-z]{0,900}",
+        max in 1536usize..8000,
+        include_raw: bool,
+        which in 0usize..3,
+    ) {
+        let options = Options { include_raw, ..schemas::MAPPED[which] };
+        check_mapped("CODEX_LOG", &talkative(&texts, &extra), options, max);
+    }
+
     #[test]
     fn whatever_people_write_fits(
         texts in prop::array::uniform4(".{0,900}"),
