@@ -85,6 +85,8 @@ pub struct SinkEntry {
     pub select: format::Select,
     /// How records are encoded for it.
     pub options: format::Options,
+    /// What is taken out of them; keys are there once secrets were checked.
+    pub redaction: format::Redaction,
     /// Its own keys.
     pub config: Keys,
 }
@@ -128,11 +130,12 @@ impl Config {
             .map_err(|error| ConfigError::new(text, path, vec![explain::syntax(text, &error)]))?
             .into_inner();
         let mut problems = Vec::new();
-        let config = read::document(root.clone(), path, TYPES, &mut problems);
+        let mut config = read::document(root.clone(), path, TYPES, &mut problems);
         check::streams(&config, &root, &mut problems);
         check::sinks(&config, &root, &mut problems);
         if secrets == Secrets::Checked {
             check::files(&config, &root, env, &mut problems);
+            check::redaction_keys(&mut config, &root, env, &mut problems);
         }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(text, path, problems)) }
     }

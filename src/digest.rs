@@ -1,6 +1,7 @@
 //! The one SHA-256 of the program, from aws-lc, which TLS links anyway.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::hmac;
 
 /// A hash in the making.
 #[derive(Clone)]
@@ -36,6 +37,24 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(bytes);
     hash.finish()
+}
+
+/// A key for HMAC-SHA-256; its `Debug` does not show it.
+#[derive(Clone, Debug)]
+pub struct HmacKey(hmac::Key);
+
+impl HmacKey {
+    /// From any bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+
+    /// The code of `bytes` under this key.
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut code = [0; 32];
+        code.copy_from_slice(hmac::sign(&self.0, bytes).as_ref());
+        code
+    }
 }
 
 /// Appends lower-case hex digits.

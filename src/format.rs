@@ -10,6 +10,7 @@ mod native;
 mod object;
 mod ocsf;
 mod raw;
+mod redact;
 mod select;
 mod trim;
 mod verbs;
@@ -25,6 +26,7 @@ use crate::record::Record;
 
 pub use mapping::Row;
 pub use ocsf::Version as OcsfVersion;
+pub use redact::Redaction;
 pub use select::Select;
 
 /// How records are written.
@@ -116,29 +118,51 @@ pub trait Encode: Send + Sync {
     fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>);
 }
 
-/// The encoder for a sink's options.
-#[derive(Clone, Copy, Debug)]
+/// The encoder for a sink's options and rules.
+#[derive(Clone, Debug)]
 pub struct Encoder {
     options: Options,
     /// A record longer than this, in bytes, is trimmed.
     max: Option<usize>,
+    rules: Redaction,
 }
 
 impl Encoder {
     /// For these options, and a sink that takes records up to `max` bytes.
     pub fn new(options: Options, max: Option<usize>) -> Self {
-        Self { options, max }
+        Self { options, max, rules: Redaction::default() }
+    }
+
+    /// The same for a sink with rules about what it may get.
+    #[must_use]
+    pub fn redacting(self, rules: Redaction) -> Self {
+        Self { rules, ..self }
     }
 
     /// Changes whenever the same record would give other bytes.
     pub fn fingerprint(&self) -> String {
         let most = self.max.map_or_else(String::new, |max| format!(" at most {max}"));
-        format!("{:?}{most} {}", self.options, env!("CARGO_PKG_VERSION"))
+        format!("{:?}{most}{} {}", self.options, self.rules.fingerprint(), env!("CARGO_PKG_VERSION"))
     }
-}
 
-impl Encode for Encoder {
-    fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) {
+    /// Appends one record as the rules leave it, and answers what `tell` makes of that: nothing of the
+    /// record itself may go beside its bytes.
+    pub fn encode_and<T>(
+        &self,
+        record: &Record<'_>,
+        out: &mut Vec<u8>,
+        tell: impl FnOnce(&Record<'_>) -> T,
+    ) -> T {
+        if let Some(changes) = self.rules.change(record, self.options) {
+            let shown = changes.show(record);
+            self.write(&shown, out);
+            return tell(&shown);
+        }
+        self.write(record, out);
+        tell(record)
+    }
+
+    fn write(&self, record: &Record<'_>, out: &mut Vec<u8>) {
         let start = out.len();
         match self.options.format {
             Format::Raw => raw::encode(record, self.options, out),
@@ -152,5 +176,11 @@ impl Encode for Encoder {
             out.truncate(start);
             trim::encode(record, self.options, max, out);
         }
+    }
+}
+
+impl Encode for Encoder {
+    fn encode(&self, record: &Record<'_>, out: &mut Vec<u8>) {
+        self.encode_and(record, out, |_| ());
     }
 }

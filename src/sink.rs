@@ -16,6 +16,7 @@ pub mod splunk_hec;
 pub mod stdout;
 pub mod syslog;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use toml::de::ValueDeserializer;
 use crate::archive::Packing;
 use crate::ground::Ground;
 use crate::net::NetworkConfig;
+use crate::record::{Record, json};
 use crate::recovery::Recovery;
 use crate::secret::Environment;
 use reader::ArchiveReader;
@@ -211,6 +213,20 @@ pub struct About {
     pub outcome: Option<&'static str>,
     /// Where it comes from.
     pub origin: Arc<Origin>,
+}
+
+impl About {
+    /// Of a record as the sink may see it.
+    pub fn of(record: &Record<'_>, observed: &Arc<str>, origin: &Arc<Origin>) -> Self {
+        Self {
+            id: record.id.clone(),
+            time: record.time.clone(),
+            observed: observed.clone(),
+            action: record.action.and_then(json::text).map(Cow::into_owned),
+            outcome: record.outcome.result,
+            origin: origin.clone(),
+        }
+    }
 }
 
 /// Encoded records in spool order.

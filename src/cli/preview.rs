@@ -1,7 +1,8 @@
 //! `preview`: given raw lines as a configured sink would send them.
 //!
-//! Data to standard output, what is left out to standard error. Reads no secret, opens no connection,
-//! touches no ledger: the log file has a made-up id and was fetched now. Repeats are not looked for.
+//! Data to standard output, what is left out to standard error. Reads no secret but the keys of the sink's
+//! rules, opens no connection, touches no ledger: the log file has a made-up id and was fetched now. Repeats are
+//! not looked for.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,10 +17,11 @@ use super::args::PreviewOptions;
 use super::{Exit, Failure, Outcome, Place, print, say};
 use crate::config::{Config, Secrets, SinkEntry};
 use crate::digest::sha256;
-use crate::format::{Encode, Encoder};
+use crate::format::{Encoder, Redaction};
 use crate::ground::Ground;
 use crate::record::reader::{Cut, Reader, Shape};
 use crate::record::{Origin, RawRecord, Record, json};
+use crate::secret::{SecretError, environment};
 use crate::sink::{self, About, Batch};
 use crate::words::Principal;
 
@@ -43,7 +45,7 @@ pub fn preview(at: &Place, options: &PreviewOptions) -> Outcome {
         observed,
         origins: HashMap::new(),
     };
-    let encoder = Encoder::new(entry.options, entry.config.max_record_bytes());
+    let encoder = Encoder::new(entry.options, entry.config.max_record_bytes()).redacting(rules(entry)?);
     let mut reader = Reader::new(file.as_slice());
     while let Some(cut) = reader.next()? {
         if let Some(batch) = preview.encode(&encoder, &file, &cut) {
@@ -51,6 +53,15 @@ pub fn preview(at: &Place, options: &PreviewOptions) -> Outcome {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The sink's rules with their keys, which nothing else of a preview needs.
+fn rules(entry: &SinkEntry) -> Result<Redaction, Failure> {
+    let mut rules = entry.redaction.clone();
+    match rules.read_keys(&environment).into_iter().next() {
+        Some((_, SecretError { problem, hint })) => Err(Failure::Usage(format!("{problem}: {hint}"))),
+        None => Ok(rules),
+    }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -115,17 +126,11 @@ impl Preview<'_> {
             return None;
         }
         let mut batch = Batch::default();
-        encoder.encode(&record, &mut batch.bytes);
+        let observed = self.observed.to_string().into();
+        let about = encoder.encode_and(&record, &mut batch.bytes, |seen| About::of(seen, &observed, shown));
         batch.bytes.push(b'\n');
         batch.ends.push(batch.bytes.len());
-        batch.about.push(About {
-            action: record.action.and_then(json::text).map(Cow::into_owned),
-            outcome: record.outcome.result,
-            id: record.id,
-            time: record.time,
-            observed: self.observed.to_string().into(),
-            origin: shown.clone(),
-        });
+        batch.about.push(about);
         Some(batch)
     }
 

@@ -90,6 +90,25 @@ pub(super) fn files(config: &Config, root: &DeTable<'_>, env: Environment<'_>, p
     }
 }
 
+/// Reads the keys of the rules about what sinks may get.
+pub(super) fn redaction_keys(
+    config: &mut Config,
+    root: &DeTable<'_>,
+    env: Environment<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    for sink in &mut config.sinks {
+        for (rule, error) in sink.redaction.read_keys(env) {
+            let rules = place(root, &["sinks", &sink.name, "redact"]);
+            let span = rules.and_then(|(rules, _)| match rules.get(rule)?.get_ref() {
+                DeValue::Table(keys) => keys.get("key").map(toml::Spanned::span),
+                _ => None,
+            });
+            problems.push(Problem::new(span, error.problem, error.hint));
+        }
+    }
+}
+
 fn principal(root: &DeTable<'_>, source: &str) -> Option<Range<usize>> {
     let of = |key| place(root, &["sources", source, key]);
     of("workspace_id").or_else(|| of("organization_id")).map(|(_, span)| span)

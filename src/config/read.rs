@@ -16,7 +16,7 @@ use url::Url;
 
 use super::error::Problem;
 use super::{Config, NetworkConfig, SinkEntry, Source, SpoolConfig, explain};
-use crate::format::{Content, Format, OcsfVersion, Options, Select};
+use crate::format::{Content, Format, OcsfVersion, Options, Redaction, Select};
 use crate::ledger::SinkStart;
 use crate::sink::{Keys, SinkType};
 use crate::source::openai::ComplianceConfig;
@@ -70,10 +70,11 @@ struct Common {
     content: Content,
     prompts: bool,
     select: Select,
+    redact: Redaction,
 }
 
 /// The keys of [`Common`].
-pub(super) const COMMON: [&str; 10] = [
+pub(super) const COMMON: [&str; 11] = [
     "start",
     "max_unconfirmed_records",
     "rate",
@@ -84,6 +85,7 @@ pub(super) const COMMON: [&str; 10] = [
     "content",
     "prompts",
     "select",
+    "redact",
 ];
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -146,7 +148,8 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
     let found = types[kind(&mut section, "sink", &names, problems)?];
     let mut common = DeTable::new();
     let written = |key| Some(section.keys.get_key_value(key)?.0.span());
-    let [content, include_raw, prompts] = ["content", "include_raw", "prompts"].map(written);
+    let partly = ["content", "include_raw", "redact"].into_iter().find_map(written);
+    let [include_raw, prompts, selected] = ["include_raw", "prompts", "select"].map(written);
     for key in COMMON {
         if let Some((key, value)) = section.keys.remove_entry(key) {
             common.insert(key, value);
@@ -163,10 +166,15 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
     let (common, config) = (common?, config.ok()?);
     let files = matches!(config, Keys::Files(_));
     let format = common.format.unwrap_or(if files { Format::Raw } else { Format::Native });
-    if files && format == Format::Raw && (common.content != Content::Full || common.include_raw) {
+    let whole = common.content == Content::Full && !common.include_raw && common.redact.is_empty();
+    if files && let Some(selected) = selected {
+        let what = "an archive keeps log files whole";
+        problems.push(Problem::new(Some(selected), what, "remove `select` here: it is for other sinks"));
+    }
+    if files && format == Format::Raw && !whole {
         let what = "an archive in format \"raw\" keeps log files byte for byte";
         let hint = "remove this line, or set another `format`: its objects lie beside the raw ones";
-        problems.push(Problem::new(content.or(include_raw.clone()), what, hint));
+        problems.push(Problem::new(partly, what, hint));
     }
     let options = Options {
         format,
@@ -193,6 +201,7 @@ fn sink(mut section: Section<'_>, types: &[SinkType], problems: &mut Vec<Problem
         rate: common.rate.map(NonZeroU64::get),
         options,
         select: common.select,
+        redaction: common.redact,
         config,
     })
 }

@@ -169,6 +169,7 @@ pub(super) async fn sinks(
         sinks.push(match &entry.config {
             Keys::Records(keys) => {
                 let encoder = Encoder::new(entry.options, keys.max_record_bytes());
+                let encoder = encoder.redacting(entry.redaction.clone());
                 let sink = keys.open(shared.ground.clone(), row.memory.clone(), encoder.fingerprint());
                 let (max_unconfirmed_records, rate) = (entry.max_unconfirmed_records, entry.rate);
                 let (select, refill) = (entry.select.clone(), refill.clone());
@@ -178,8 +179,9 @@ pub(super) async fn sinks(
             Keys::Files(keys) => {
                 let archive = keys.open(shared.ground.clone(), &config.network, &writer(config, entry));
                 let (options, packing, rate) = (entry.options, keys.packing(), entry.rate);
+                let redaction = entry.redaction.clone();
                 let folder = config.data_dir.join(OUTGOING).join(&entry.name);
-                let settings = ArchiveSettings { options, packing, rate, once, folder };
+                let settings = ArchiveSettings { options, redaction, packing, rate, once, folder };
                 SinkParts::Files { row, archive, settings }
             }
         });

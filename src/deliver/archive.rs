@@ -18,7 +18,7 @@ use super::health::{Health, Next};
 use super::object::{MakeError, Maker};
 use crate::archive::Packing;
 use crate::collect::{Progress, Shared};
-use crate::format::Options;
+use crate::format::{Options, Redaction};
 use crate::ledger::{Counts, FileFacts, LedgerError, Position, SinkRow};
 use crate::limits;
 use crate::recovery::Recovery;
@@ -29,6 +29,8 @@ use crate::sink::{Archive, Put, SinkError};
 pub struct ArchiveSettings {
     /// How log files are written there.
     pub options: Options,
+    /// What is taken out of records on their way there.
+    pub redaction: Redaction,
     /// How they are compressed.
     pub packing: Packing,
     /// Records a second.
@@ -84,8 +86,8 @@ impl ArchiveWorker {
         settings: ArchiveSettings,
         over: watch::Receiver<bool>,
     ) -> Self {
-        let ArchiveSettings { options, packing, rate, once, folder } = settings;
-        let maker = Arc::new(Maker { shared: shared.clone(), options, packing, folder });
+        let ArchiveSettings { options, redaction, packing, rate, once, folder } = settings;
+        let maker = Arc::new(Maker { shared: shared.clone(), options, redaction, packing, folder });
         let committed = (row.position, row.counts);
         let health = Health::new(shared.clone(), row.name, &row.state);
         let collected = shared.next_sequence.subscribe();

@@ -3,7 +3,6 @@
 //! A batch is a pure function of the spool, the ledger's file rows and the position it begins at, so
 //! a retry sends the same bytes. Repeats are left out where the sink has a copy.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
@@ -11,12 +10,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::digest;
-use crate::format::{Encode, Encoder, Select};
+use crate::format::{Encoder, Select};
 use crate::ledger::{Counts, FileFacts, Ledger, LedgerError, Position, StreamId};
 use crate::limits;
 use crate::record::map::Warning;
 use crate::record::reader::Shape;
-use crate::record::{Origin, OwnKey, RawRecord, Record, json};
+use crate::record::{Origin, OwnKey, RawRecord, Record};
 use crate::sink::{self, About, Batch};
 use crate::spool::{Earlier, FileReader, Repeats, Spool};
 use crate::words::Principal;
@@ -59,7 +58,8 @@ pub(super) struct Filler {
     ledger: Ledger,
     spool: Spool,
     encoder: Arc<Encoder>,
-    select: Select,
+    /// None takes everything, as archives do.
+    select: Option<Select>,
     /// Copies in files before this one never reached the sink.
     start: u64,
     streams: HashMap<StreamId, (Principal, String)>,
@@ -84,7 +84,7 @@ impl Filler {
         ledger: Ledger,
         spool: Spool,
         encoder: Arc<Encoder>,
-        select: Select,
+        select: Option<Select>,
         start: u64,
         place: Place,
     ) -> Self {
@@ -200,7 +200,7 @@ impl Filler {
                 event_id: event_id.as_deref(),
             };
             let mut record = Record::parse(&current.origin, raw);
-            if !self.select.takes(&record) {
+            if self.select.as_ref().is_some_and(|select| !select.takes(&record)) {
                 self.place.counts.deselected += 1;
                 continue;
             }
@@ -209,17 +209,11 @@ impl Filler {
                 let problem = "an earlier record has the same event_id and other content";
                 record.warnings.push(Warning { path: "event_id".into(), problem });
             }
-            self.encoder.encode(&record, &mut batch.bytes);
+            let tell = |shown: &Record<'_>| About::of(shown, &current.observed, &current.shown);
+            let about = self.encoder.encode_and(&record, &mut batch.bytes, tell);
             batch.bytes.push(b'\n');
             batch.ends.push(batch.bytes.len());
-            batch.about.push(About {
-                action: record.action.and_then(json::text).map(Cow::into_owned),
-                outcome: record.outcome.result,
-                id: record.id,
-                time: record.time,
-                observed: current.observed.clone(),
-                origin: current.shown.clone(),
-            });
+            batch.about.push(about);
             self.place.counts.delivered += 1;
         }
         debug_assert_eq!(self.place.position.record, current.facts.records, "the index and the ledger agree");

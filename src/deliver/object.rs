@@ -14,7 +14,7 @@ use crate::archive::{self, LogFile, Packer, Packing, Tree};
 use crate::collect::Shared;
 use crate::digest::Sha256;
 use crate::disk::{Disk, DiskFile, PRIVATE_FILE};
-use crate::format::{Encoder, Format, Options, Select};
+use crate::format::{Encoder, Format, Options, Redaction};
 use crate::ledger::{Counts, FileFacts, LedgerError, Position};
 use crate::limits;
 use crate::recovery::Recovery;
@@ -25,6 +25,7 @@ use crate::sink::{Batch, Object, SinkError};
 pub(super) struct Maker {
     pub(super) shared: Shared,
     pub(super) options: Options,
+    pub(super) redaction: Redaction,
     pub(super) packing: Packing,
     /// Where temporary files lie.
     pub(super) folder: PathBuf,
@@ -168,8 +169,8 @@ impl Maker {
         let position = Position { sequence: facts.sequence, record: 0 };
         let place = Place { position, counts: Counts::default() };
         // No copy is ever in a file at or behind this number, so nothing is left out.
-        let (encoder, all) = (Arc::new(Encoder::new(self.options, None)), Select::default());
-        let mut filler = Filler::new(ledger, spool, encoder, all, u64::MAX, place);
+        let encoder = Arc::new(Encoder::new(self.options, None).redacting(self.redaction.clone()));
+        let mut filler = Filler::new(ledger, spool, encoder, None, u64::MAX, place);
         let mut batch = Batch::default();
         let mut left = facts.records;
         while left > 0 {

@@ -77,7 +77,8 @@ impl Worker {
     ) -> Self {
         let place = Place { position: row.position, counts: row.counts };
         let (ledger, spool) = (shared.ledger.clone(), shared.spool.clone());
-        let filler = Filler::new(ledger, spool, Arc::new(encoder), settings.select.clone(), row.start, place);
+        let select = Some(settings.select.clone());
+        let filler = Filler::new(ledger, spool, Arc::new(encoder), select, row.start, place);
         let collected = shared.next_sequence.subscribe();
         let committed = (place, row.memory.unwrap_or_default());
         let (handed, healthy) = (VecDeque::new(), row.state == "ok");

@@ -231,6 +231,7 @@ pub(super) fn removed<'r>(record: &'r Record<'_>, options: Options) -> Vec<&'r s
         ("raw", wants_raw(record, options)),
     ];
     let kept_out = free_text.into_iter().filter_map(|(path, there)| there.then_some(path));
+    let kept_out = kept_out.filter(|path| record.removed.iter().all(|one| one != path));
     record.removed.iter().map(AsRef::as_ref).chain(kept_out).collect()
 }
 

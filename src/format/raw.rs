@@ -1,4 +1,5 @@
-//! `raw`: the bytes of the record; one that goes by reference becomes a native record.
+//! `raw`: the bytes of the record; one that goes by reference, or that rules changed, becomes a
+//! native record.
 
 use super::trim::Cuts;
 use super::{Content, Options, native};
@@ -6,7 +7,8 @@ use crate::record::Record;
 use crate::record::reader::Shape;
 
 pub(super) fn encode(record: &Record<'_>, options: Options, out: &mut Vec<u8>) {
-    if record.raw.shape == Shape::Oversized || options.content == Content::Metadata {
+    let redacted = !record.removed.is_empty();
+    if record.raw.shape == Shape::Oversized || options.content == Content::Metadata || redacted {
         return native::encode(record, options, &Cuts::default(), out);
     }
     out.extend_from_slice(record.raw.bytes);

@@ -22,7 +22,11 @@ pub const CATEGORIES: [&str; 13] = [
 ];
 const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];
 
-/// The keys of `[select]`; a list that is not given selects everything.
+/// Our own audit trail.
+const OWN: &str = "CUSTODEX_LOG";
+
+/// The keys of `[select]`; a list that is not given selects everything, but our own audit trail only when
+/// it is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Select {
@@ -49,7 +53,9 @@ impl Select {
             list.as_ref().is_none_or(|list| value.is_some_and(|value| list.iter().any(|one| one == value)))
         };
         let action = record.action.and_then(json::text);
-        among(&self.event_types, Some(&record.origin.event_type))
+        let event_type = record.origin.event_type.as_str();
+        (event_type != OWN || self.event_types.is_some())
+            && among(&self.event_types, Some(event_type))
             && among(&self.categories, Some(record.category))
             && among(&self.actions, action.as_deref())
             && among(&self.principals, Some(&record.origin.principal.id))

@@ -6,6 +6,7 @@ mod lossless;
 mod metadata;
 mod native;
 mod rebuild;
+mod redact;
 mod schemas;
 mod table;
 mod trim;

@@ -12,6 +12,7 @@ mod hec;
 mod integrations;
 mod kill;
 mod layers;
+mod redact;
 mod s3;
 mod samples;
 mod silence;

@@ -166,6 +166,7 @@ impl Bench {
         let row = ledger.enable_sink("a".into(), "t", "durable", SinkStart::Beginning).await.unwrap();
         let settings = ArchiveSettings {
             options: self.options,
+            redaction: crate::format::Redaction::default(),
             packing: Packing::Zstd,
             rate: None,
             once: self.once,
