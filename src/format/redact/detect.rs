@@ -16,8 +16,8 @@ use table::{ASSIGNED, PREFIXED, Prefixed, SHAPES, Shape};
 
 /// No secret is shorter.
 const LEAST: usize = 6;
-/// A pattern that does not match within so many bytes does not match.
-const WINDOW: usize = 1024;
+/// A pattern that does not match within so many bytes does not match; none needs more.
+const WINDOW: usize = 320;
 
 /// A part of a text that looks like a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,25 +46,33 @@ struct Pattern {
 
 impl Pattern {
     /// Where the secret is in a text that begins as this one does.
+    ///
+    /// What does not match near its start does not match: a text full of starts costs no square of its size.
     fn hold(&self, text: &str) -> Option<Range<usize>> {
         let mut near = text.len().min(WINDOW);
         while !text.is_char_boundary(near) {
             near -= 1;
         }
-        let mut held = &text[..near];
-        // What does not begin to match here does not match: a text full of starts costs no square of its size.
-        if self.regex.find(held)?.end() == near {
-            held = text;
+        let held = &text[..near];
+        let whole = self.regex.find(held)?;
+        let (secret, sure) = self.secret(held)?;
+        if !sure && !(self.known.check)(&held[secret.clone()]) {
+            return None;
         }
+        // It goes on behind the window, and what it takes is never looked at again.
+        let further = if whole.end() == near && near < text.len() { self.secret(text) } else { None };
+        Some(further.map_or(secret, |(further, _)| further))
+    }
+
+    /// The part of the match that is secret, and whether nothing else must hold for it, as in quotes.
+    fn secret(&self, text: &str) -> Option<(Range<usize>, bool)> {
         if !self.known.pattern.contains("(?P<") {
-            let range = self.regex.find(held)?.range();
-            return (self.known.check)(&held[range.clone()]).then_some(range);
+            return self.regex.find(text).map(|found| (found.range(), false));
         }
-        let groups = self.regex.captures(held)?;
-        if let Some(quoted) = groups.name("double").or_else(|| groups.name("single")) {
-            return Some(quoted.range());
-        }
-        groups.name("secret").filter(|group| (self.known.check)(group.as_str())).map(|group| group.range())
+        let groups = self.regex.captures(text)?;
+        let quoted = groups.name("double").or_else(|| groups.name("single"));
+        let found = quoted.or_else(|| groups.name("secret"))?;
+        Some((found.range(), quoted.is_some()))
     }
 }
 

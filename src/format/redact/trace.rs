@@ -15,6 +15,8 @@ const LEAST: usize = 4;
 const LEAST_NUMBER: usize = 6;
 /// So much of a value is searched for; the rest is compared.
 const SEARCHED: usize = 24;
+/// Comparing takes at most so many bytes for each byte of a text; one that needs more is replaced as a whole.
+const COMPARED: usize = 64;
 
 struct Value {
     text: String,
@@ -99,12 +101,18 @@ impl Finder<'_> {
     }
 
     fn replace_parts(&self, text: &str) -> Option<String> {
-        let hits = self.search.as_ref()?.find_overlapping_iter(text).filter_map(|hit| {
+        let mut hits = Vec::new();
+        let mut compared = 0;
+        for hit in self.search.as_ref()?.find_overlapping_iter(text) {
             let (needle, value) = &self.needles[hit.pattern().as_usize()];
-            let range = hit.start()..hit.start() + needle.len();
-            Self::is_there(text, hit.start(), needle).then_some((range, *value))
-        });
-        let mut hits: Vec<_> = hits.collect();
+            if Self::is_there(text, hit.start(), needle) {
+                hits.push((hit.start()..hit.start() + needle.len(), *value));
+            }
+            compared += if hit.start() + needle.len() > text.len() { 0 } else { needle.len() };
+            if compared > COMPARED * (text.len() + SEARCHED * COMPARED) {
+                return Some(super::DROPPED.to_owned());
+            }
+        }
         hits.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
         let mut hits = hits.into_iter().peekable();
         let (mut out, mut copied) = (String::new(), 0);
@@ -127,5 +135,20 @@ impl Finder<'_> {
     fn is_there(text: &str, start: usize, needle: &str) -> bool {
         let Some(there) = text.get(start..start + needle.len()) else { return false };
         there == needle || (needle.contains('@') && there.eq_ignore_ascii_case(needle))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_nearly_holds_a_value_everywhere_is_replaced_whole() {
+        let mut trace = Trace::default();
+        trace.add(&format!("{}b", "a".repeat(5000)), "x", Kind::Text);
+        let finder = trace.finder();
+        let (long, short) = ("a".repeat(400_000), "a".repeat(6000));
+        assert_eq!(finder.replace_parts(&long).as_deref(), Some(super::super::DROPPED));
+        assert_eq!(finder.replace_parts(&short[..2000]), None);
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn begins(text: &str, at: usize) -> bool {
 /// Blocks of PEM that hold a private key, also with written-out line ends; one without an end goes on as
 /// long as it looks like one.
 pub(super) fn private_keys(text: &str, see: &mut See<'_>) {
-    let mut from = 0;
+    let (mut from, mut any_end) = (0, true);
     while let Some(start) = memmem::find(&text.as_bytes()[from..], b"-----BEGIN ").map(|at| at + from) {
         let label = start + "-----BEGIN ".len();
         from = label;
@@ -39,7 +39,10 @@ pub(super) fn private_keys(text: &str, see: &mut See<'_>) {
         }
         let body = label + length + "-----".len();
         let rest = &text.as_bytes()[body..];
-        let end = memmem::find(rest, b"-----END ").and_then(|at| {
+        // Where one begins without an end, none of those behind it has one.
+        let end = if any_end { memmem::find(rest, b"-----END ") } else { None };
+        any_end = end.is_some();
+        let end = end.and_then(|at| {
             let label = at + "-----END ".len();
             let tail = &rest[label..rest.len().min(label + 64)];
             memmem::find(tail, b"-----").map(|close| body + label + close + "-----".len())

@@ -127,12 +127,29 @@ fn keys_say_that_a_value_is_secret() {
     }
 }
 
+/// What takes the square of its size would not end.
 #[test]
 fn a_text_full_of_starts_ends() {
     let detectors = all();
-    for piece in
-        ["eyJ", "sk-", "://", "@", "password=", "-----BEGIN ", "4 ", "a@a.", "SK", "DE89 ", "Bearer "]
-    {
-        detectors.find(&piece.repeat(8000 / piece.len()));
+    let pieces = [
+        "eyJ",
+        "sk-",
+        "://",
+        "@",
+        "password=",
+        "-----BEGIN ",
+        "4 ",
+        "a@a.",
+        "SK",
+        "DE89 ",
+        "Bearer ",
+        "uthorization:",
+        "-----BEGIN PRIVATE KEY-----\u{1}",
+        "ecret=a",
+        "xoxa-",
+        "AKIA",
+    ];
+    for piece in pieces {
+        detectors.find(&piece.repeat(200_000 / piece.len()));
     }
 }
