@@ -305,7 +305,7 @@ const KEY_VALUE_LEAST: usize = 4;
 fn follow(slots: &mut [Slot<'_>], trace: &Trace) {
     let finder = trace.finder();
     for slot in slots {
-        let Some(token) = slot.token.as_deref() else { continue };
+        let Some(token) = slot.token.as_deref().filter(|token| finder.may_be_in(token)) else { continue };
         let Some(new) = text::rewrite(token, &mut |leaf| finder.replace(leaf)) else { continue };
         let figures = slot.path.starts_with("usage.");
         slot.settle(if figures { Fate::Goes } else { Fate::Becomes(new) });
