@@ -13,6 +13,7 @@ mod logs;
 mod preview;
 mod progress;
 mod run;
+mod send_test;
 mod simulate;
 mod status;
 mod summary;

@@ -48,6 +48,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// `[sinks.NAME]`, in the order of the file; at least one.
     pub sinks: Vec<SinkEntry>,
+    /// What is no fault and should be otherwise.
+    pub warnings: Vec<String>,
 }
 
 /// How much of the spool is kept.
@@ -134,7 +136,7 @@ impl Config {
         check::streams(&config, &root, &mut problems);
         check::sinks(&config, &root, &mut problems);
         if secrets == Secrets::Checked {
-            check::files(&config, &root, env, &mut problems);
+            config.warnings = check::files(&config, &root, env, &mut problems);
             check::redaction_keys(&mut config, &root, env, &mut problems);
         }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(text, path, problems)) }

@@ -162,7 +162,7 @@ impl Daemon {
         }));
         let parts = shared.clone();
         aside.spawn(async move {
-            notify::keep(&parts.ledger, parts.ground.clock.as_ref(), &parts.stop).await;
+            notify::keep(&parts).await;
         });
         notify::tell(NotifyState::Ready);
         join_all(collecting).await;
@@ -176,7 +176,7 @@ impl Daemon {
         join_all(aside).await;
         cleaner.clean().await?;
         drop(cleaner);
-        let status = Status::read(&shared.ledger, shared.ground.clock.now()).await;
+        let status = Status::read(&shared.ledger, shared.ground.clock.now(), shared.spool_max_bytes).await;
         drop(shared);
         thread.join();
         info!("stopped");

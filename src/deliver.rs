@@ -14,6 +14,7 @@ mod health;
 mod letters;
 mod object;
 mod refill;
+mod sample;
 mod worker;
 
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub use archive::{ArchiveSettings, ArchiveWorker};
 pub use clean::Cleaner;
 pub use letters::Letters;
 pub use refill::Refill;
+pub use sample::{PROBE, PROBE_KEY, probe_archive, sample, send_sample};
 pub use worker::{Settings, Worker};

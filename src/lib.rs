@@ -17,6 +17,7 @@ pub mod limits;
 pub mod net;
 pub mod record;
 pub mod recovery;
+pub mod refusal;
 pub mod secret;
 pub mod simulator;
 pub mod sink;

@@ -207,3 +207,6 @@ pub const HEC_FIELD_BYTES: usize = 1000;
 pub const HEC_IDLE_CONNECTION: Duration = Duration::from_secs(10);
 /// Certificate files are looked at this often, to see whether they were replaced.
 pub const HEC_TLS_LOOK: Duration = Duration::from_secs(5);
+/// `check --send-test` waits this long for a confirmation; the slowest, of an indexer, comes within a minute
+/// where all is well.
+pub const SEND_TEST_PATIENCE: Duration = Duration::from_secs(90);

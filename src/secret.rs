@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use secrecy::SecretString;
@@ -83,6 +84,13 @@ impl Secret {
             return Err(SecretError::new(problem, "put the secret there on one line, and nothing else"));
         }
         Ok(text.into())
+    }
+
+    /// The file, when other users may read it as well. Credentials are the service manager's to guard.
+    pub fn shown_to_others(&self) -> Option<&Path> {
+        let Place::File(path) = &self.0 else { return None };
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        (mode & 0o044 != 0).then_some(path)
     }
 
     fn read_file(&self, path: &Path) -> Result<String, SecretError> {
@@ -252,6 +260,19 @@ mod tests {
         {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "sk-file").unwrap();
+        let key = secret(&format!("{{ file = {path:?} }}"));
+        for (mode, shown) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(key.shown_to_others(), shown.then_some(path.as_path()), "{mode:o}");
+        }
+        assert_eq!(secret("{ env = 'KEY' }").shown_to_others(), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::ground::Ground;
 use crate::net::NetworkConfig;
 use crate::record::{Record, json};
 use crate::recovery::Recovery;
-use crate::secret::Environment;
+use crate::secret::Secret;
 use reader::ArchiveReader;
 
 /// Every type of sink there is.
@@ -96,6 +96,14 @@ impl Keys {
         }
     }
 
+    /// As [`SinkConfig::secrets`].
+    pub fn secrets(&self) -> Vec<(&'static str, &Secret)> {
+        match self {
+            Self::Records(config) => config.secrets(),
+            Self::Files(config) => config.secrets(),
+        }
+    }
+
     /// Looks whether delivery would work, without writing anything that stays; answers what was found.
     pub async fn probe(&self, ground: &Ground, network: &NetworkConfig) -> Result<String, SinkError> {
         match self {
@@ -139,6 +147,10 @@ pub trait SinkConfig: Debug + Send + Sync {
     fn render(&self, batch: &Batch) -> Vec<u8> {
         batch.bytes.clone()
     }
+    /// What has to be readable at the start, each with its key.
+    fn secrets(&self) -> Vec<(&'static str, &Secret)> {
+        Vec::new()
+    }
     /// Looks whether delivery would work, without writing anything that stays; answers what was found.
     fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>>;
 }
@@ -159,8 +171,12 @@ pub trait ArchiveConfig: Debug + Send + Sync {
         ground: &'a Ground,
         network: &'a NetworkConfig,
     ) -> BoxFuture<'a, Result<String, SinkError>>;
-    /// Faults that show only now, such as a secret that cannot be read: the key, what, the next step.
-    fn faults(&self, _env: Environment<'_>) -> Vec<(&'static str, String, String)> {
+    /// As [`SinkConfig::secrets`].
+    fn secrets(&self) -> Vec<(&'static str, &Secret)> {
+        Vec::new()
+    }
+    /// Keys that do not go together: the key, what, the next step.
+    fn faults(&self) -> Vec<(&'static str, String, &'static str)> {
         Vec::new()
     }
 }
@@ -307,6 +323,11 @@ pub trait Sink: Send {
     /// Whether the sink wants a commit before the next batch: to rotate, or to make what it found at
     /// start known before it writes.
     fn wants_commit(&self) -> bool {
+        false
+    }
+    /// Whether something an earlier start handed over lies there unconfirmed, so that only the same records
+    /// may follow.
+    fn is_unsettled(&self) -> bool {
         false
     }
     /// Hands over one batch; its confirmation may come later.

@@ -63,6 +63,8 @@ pub struct Headroom {
 pub struct SpoolStatus {
     /// Bytes of the log files in it.
     pub bytes: u64,
+    /// As much as it may hold, or more: collecting waits until the sinks have caught up.
+    pub full: bool,
     /// Records ever collected.
     pub records_collected: u64,
 }
@@ -140,24 +142,30 @@ pub struct SinkStatus {
 
 impl Status {
     /// From a ledger that nobody need hold.
-    pub fn view(viewer: &Viewer, now: Timestamp, running: bool) -> Result<Self, LedgerError> {
-        Ok(Self::of(viewer.facts()?, now, running))
+    ///
+    /// `most` is what the spool may hold, bytes.
+    pub fn view(viewer: &Viewer, now: Timestamp, running: bool, most: u64) -> Result<Self, LedgerError> {
+        Ok(Self::of(viewer.facts()?, now, running, most))
     }
 
     /// From the ledger of this process.
-    pub async fn read(ledger: &Ledger, now: Timestamp) -> Result<Self, LedgerError> {
-        Ok(Self::of(ledger.facts().await?, now, true))
+    pub async fn read(ledger: &Ledger, now: Timestamp, most: u64) -> Result<Self, LedgerError> {
+        Ok(Self::of(ledger.facts().await?, now, true, most))
     }
 
-    fn of(facts: Facts, now: Timestamp, running: bool) -> Self {
+    fn of(facts: Facts, now: Timestamp, running: bool, most: u64) -> Self {
         let Facts { streams: rows, sinks, collected, pace, unclaimed } = facts;
-        let spool = SpoolStatus { bytes: collected.spool_bytes, records_collected: collected.records };
+        let (bytes, full) = (collected.spool_bytes, collected.spool_bytes >= most);
+        let spool = SpoolStatus { bytes, full, records_collected: collected.records };
         let second = now.as_second();
         let headroom = Headroom::of(&rows, pace, second);
         let streams: Vec<_> = rows.iter().map(|row| stream(row, second)).collect();
         let sinks: Vec<_> = sinks.into_iter().map(sink).collect();
         let mut attention: Vec<String> = rows.iter().flat_map(|row| stream_attention(row, second)).collect();
         attention.extend(sinks.iter().flat_map(sink_attention));
+        if full && rows.iter().any(|row| row.files_pending > 0) {
+            attention.push("the spool is full: collecting waits until the sinks have caught up".to_owned());
+        }
         if let Some(least) = headroom.as_ref().filter(|least| least.alarms() > 0) {
             let left = crate::units::spoken(least.seconds);
             attention.push(format!("{}: {left} left before the provider drops files", least.stream));

@@ -91,6 +91,11 @@ pub struct CheckOptions {
     /// Look at the configuration only.
     #[arg(long)]
     pub offline: bool,
+    /// Send one test event through this sink, marked as such, and wait for its confirmation.
+    ///
+    /// Whatever the sink's `select` says. Streams and other sinks are not looked at.
+    #[arg(long, value_name = "SINK", conflicts_with = "offline")]
+    pub send_test: Option<String>,
 }
 
 /// Of `holes`.

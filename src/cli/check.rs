@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::args::CheckOptions;
 use super::run::transport;
 use super::status::{exit_of, table};
-use super::{Exit, Failure, Outcome, Place, logs, print, progress, runtime, say};
+use super::{Exit, Failure, Outcome, Place, logs, print, progress, runtime, say, send_test};
 use crate::config::{Config, Secrets, SinkEntry, Source};
 use crate::ground::Ground;
 use crate::limits;
@@ -27,9 +27,15 @@ struct Finding {
 }
 
 pub fn check(at: &Place, options: &CheckOptions) -> Outcome {
+    if let Some(sink) = &options.send_test {
+        return send_test::send_test(at, sink);
+    }
     logs::start("error", &progress::bars());
     let config = at.load(Secrets::Checked)?;
     say(&format!("{}: the configuration is good", config.path.display()));
+    for warning in &config.warnings {
+        say(&format!("warning: {warning}"));
+    }
     if options.offline {
         return Ok(Exit::Done);
     }

@@ -23,6 +23,9 @@ pub fn run(at: &Place, options: RunOptions) -> Outcome {
     let bars = progress::bars();
     logs::start("info", &bars);
     let config = at.load(Secrets::Checked)?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
     let mode = if options.once { RunMode::Once { sweep: options.sweep } } else { RunMode::Forever };
     let runtime = runtime()?;
     let ended = runtime.block_on(async {

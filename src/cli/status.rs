@@ -14,7 +14,7 @@ pub fn status(at: &Place, json: bool) -> Outcome {
     let socket = folder::socket(&config.data_dir);
     // A socket that may not be used is one that somebody holds.
     let running = control::ask(&socket, &control::Request::Ping).map_or(true, |answer| answer.is_some());
-    let status = Status::view(&viewer, SystemClock.now(), running)?;
+    let status = Status::view(&viewer, SystemClock.now(), running, config.spool.max_bytes)?;
     if json {
         let mut text = serde_json::to_vec_pretty(&status).map_err(anyhow::Error::from)?;
         text.push(b'\n');
@@ -49,7 +49,8 @@ fn text(status: &Status) -> String {
         None => lines.push("headroom    unknown: no stream is enabled".to_owned()),
     }
     lines.push(format!("daemon      {daemon}, version {}", status.version));
-    lines.push(format!("spool       {} in log files", Size(status.spool.bytes)));
+    let full = if status.spool.full { ", full" } else { "" };
+    lines.push(format!("spool       {} in log files{full}", Size(status.spool.bytes)));
     lines.push(String::new());
     lines.extend(table(
         &["stream", "state", "files", "pending", "holes", "records", "listed", "headroom"],

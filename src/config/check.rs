@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 use super::{Config, Source};
-use crate::secret::{Environment, read_text, why};
+use crate::secret::{Environment, Secret, read_text, why};
 use crate::sink::Keys;
 
 /// No bundle of certificates is larger than this.
@@ -56,21 +56,47 @@ fn shared(source: &Source, other: &Source) -> Option<usize> {
     if same { ours.event_types.iter().position(taken) } else { None }
 }
 
-/// Secrets and certificates can be read now.
-pub(super) fn files(config: &Config, root: &DeTable<'_>, env: Environment<'_>, problems: &mut Vec<Problem>) {
-    for source in &config.sources {
-        if let Err(error) = source.config.api_key.read_from(env) {
-            let span = place(root, &["sources", &source.name, "api_key"]).map(|(_, span)| span);
-            problems.push(Problem::new(span, error.problem, error.hint));
-        }
-    }
+/// Secrets and certificates can be read now; answers what should not be readable for others.
+pub(super) fn files(
+    config: &Config,
+    root: &DeTable<'_>,
+    env: Environment<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
     for sink in &config.sinks {
         let Keys::Files(keys) = &sink.config else { continue };
-        for (key, what, hint) in keys.faults(env) {
+        for (key, what, hint) in keys.faults() {
             let span = place(root, &["sinks", &sink.name, key]).map(|(_, span)| span);
             problems.push(Problem::new(span, what, hint));
         }
     }
+    let mut warnings = Vec::new();
+    for (path, secret) in secrets(config) {
+        if let Err(error) = secret.read_from(env) {
+            let span = place(root, &path).map(|(_, span)| span);
+            problems.push(Problem::new(span, error.problem, error.hint));
+        }
+        let warning = secret.shown_to_others().map(|path| {
+            let path = path.display();
+            format!("the secret in {path} can be read by other users: chmod 600 {path}")
+        });
+        warnings.extend(warning.filter(|warning| !warnings.contains(warning)));
+    }
+    network(config, root, problems);
+    warnings
+}
+
+/// Every secret there is, and where the file names it.
+fn secrets(config: &Config) -> impl Iterator<Item = ([&str; 3], &Secret)> {
+    let of_sources =
+        config.sources.iter().map(|source| (["sources", &source.name, "api_key"], &source.config.api_key));
+    let of_sinks = config.sinks.iter().flat_map(|sink| {
+        sink.config.secrets().into_iter().map(|(key, secret)| (["sinks", &sink.name, key], secret))
+    });
+    of_sources.chain(of_sinks)
+}
+
+fn network(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
     if let Some(path) = &config.network.ca_file {
         let fault = match read_text(path, MOST_CA_BYTES) {
             Err(error) => Some(why(&error)),

@@ -133,6 +133,7 @@ pub(super) fn document(
         network: NetworkConfig { proxy: network.proxy, ca_file: network.ca_file },
         sources,
         sinks,
+        warnings: Vec::new(),
     }
 }
 

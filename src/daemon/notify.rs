@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::clock::Clock;
-use crate::ledger::Ledger;
+use crate::collect::Shared;
 use crate::status::{Headroom, Status};
 use crate::units;
 
@@ -24,19 +22,20 @@ pub fn tell(state: NotifyState<'_>) {
 
 /// Keeps the watchdog quiet as long as the ledger answers, the status line true, and the alarms told, until
 /// stopped.
-pub async fn keep(ledger: &Ledger, clock: &dyn Clock, stop: &CancellationToken) {
+pub async fn keep(shared: &Shared) {
     let watchdog = sd_notify::watchdog_enabled();
     let interval = watchdog.map_or(STATUS_INTERVAL, |within| (within / 3).min(STATUS_INTERVAL));
     let mut alarm = Alarm::default();
-    while !stop.is_cancelled() {
-        if let Ok(status) = Status::read(ledger, clock.now()).await {
+    while !shared.stop.is_cancelled() {
+        let now = shared.ground.clock.now();
+        if let Ok(status) = Status::read(&shared.ledger, now, shared.spool_max_bytes).await {
             tell(NotifyState::Watchdog);
             tell(NotifyState::Status(&line(&status)));
             if let Some(headroom) = &status.headroom {
                 alarm.look(headroom);
             }
         }
-        stop.run_until_cancelled(tokio::time::sleep(interval)).await;
+        shared.stop.run_until_cancelled(tokio::time::sleep(interval)).await;
     }
 }
 

@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
-use super::health::{Health, Next};
+use super::fill::FillError;
+use super::health::{Health, Stop, trouble, unfilled};
 use super::object::{MakeError, Maker};
 use crate::archive::Packing;
 use crate::collect::{Progress, Shared};
@@ -66,17 +67,6 @@ struct Flight {
     task: JoinHandle<Result<Put, MakeError>>,
 }
 
-/// Why a worker ended early.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error("stopping")]
-    Stopping,
-    #[error("gave up for now")]
-    GivenUp,
-    #[error("the ledger is closed")]
-    Closed,
-}
-
 impl ArchiveWorker {
     /// A worker for the sink with this row.
     pub fn new(
@@ -89,7 +79,7 @@ impl ArchiveWorker {
         let ArchiveSettings { options, redaction, packing, rate, once, folder } = settings;
         let maker = Arc::new(Maker { shared: shared.clone(), options, redaction, packing, folder });
         let committed = (row.position, row.counts);
-        let health = Health::new(shared.clone(), row.name, &row.state);
+        let health = Health::new(shared.clone(), row.name, &row.state, once);
         let collected = shared.next_sequence.subscribe();
         let (confirmed, flights) = (committed, VecDeque::new());
         Self { shared, archive, maker, rate, once, health, committed, confirmed, flights, collected, over }
@@ -99,14 +89,8 @@ impl ArchiveWorker {
     pub async fn run(mut self) {
         let ended = self.work().await;
         self.land().await;
-        match ended {
-            Ok(()) | Err(Stop::Stopping) => {}
-            Err(Stop::GivenUp) => {
-                warn!(sink = self.health.sink, "what could not be delivered now stays in the spool");
-            }
-            Err(Stop::Closed) => {
-                return error!(sink = self.health.sink, "delivery ends: the ledger is closed");
-            }
+        if !self.health.ended(&ended) {
+            return;
         }
         if let Err(error) = self.record().await {
             warn!(sink = self.health.sink, %error, "not recorded before the end, it is looked at again");
@@ -132,7 +116,10 @@ impl ArchiveWorker {
                 Ok(false) if self.once && *self.over.borrow() && self.is_drained() => return Ok(()),
                 Ok(false) => self.wait().await?,
                 Err(MakeError::Sink(trouble)) => self.suffer(trouble).await?,
-                Err(MakeError::Ledger(error)) => self.suffer(trouble(&error)?).await?,
+                Err(MakeError::Fill(error)) => {
+                    let trouble = unfilled(&self.shared, &error).await?;
+                    self.suffer(trouble).await?;
+                }
             }
         }
     }
@@ -143,7 +130,8 @@ impl ArchiveWorker {
         let most = if self.health.is_failing() { 1 } else { limits::ARCHIVE_IN_FLIGHT };
         while self.flights.len() < most {
             let next = self.confirmed.0.sequence + self.flights.len() as u64;
-            let Some(facts) = self.shared.ledger.file_at(next).await? else { break };
+            let facts = self.shared.ledger.file_at(next).await.map_err(FillError::from)?;
+            let Some(facts) = facts else { break };
             self.send(facts);
         }
         let Some(oldest) = self.flights.front_mut() else { return Ok(false) };
@@ -236,23 +224,8 @@ impl ArchiveWorker {
     /// Records the trouble and waits before the next try.
     async fn suffer(&mut self, trouble: SinkError) -> Result<(), Stop> {
         self.land().await;
-        match self.health.failed(&trouble, self.once).await {
-            Next::GiveUp => Err(Stop::GivenUp),
-            Next::After(delay) => {
-                let waiting = tokio::time::sleep(delay);
-                self.shared.stop.run_until_cancelled(waiting).await.ok_or(Stop::Stopping)
-            }
-        }
+        self.health.suffer(&trouble).await
     }
-}
-
-/// A ledger that cannot be used for now is met as an archive that cannot.
-fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
-    if matches!(error, LedgerError::Closed) {
-        return Err(Stop::Closed);
-    }
-    let hint = "make room where data_dir lies, and check that it can be written".to_owned();
-    Ok(SinkError::new(error.to_string(), Recovery::Pause { hint }))
 }
 
 #[cfg(test)]

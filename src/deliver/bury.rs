@@ -4,7 +4,8 @@
 
 use tracing::{error, info};
 
-use super::worker::{Stop, TryError, Worker, trouble};
+use super::health::{Stop, trouble};
+use super::worker::{TryError, Worker};
 use crate::ledger::{LedgerError, LetterRow, Position};
 use crate::recovery::Recovery;
 use crate::sink::{About, Batch, SinkError};
@@ -15,7 +16,7 @@ const ANSWER: usize = 1000;
 impl Worker {
     /// Records that are dead letters since before the start are not tried again.
     pub(super) async fn know_the_dead(&mut self) -> Result<(), Stop> {
-        match self.shared.ledger.letters(self.name.clone()).await {
+        match self.shared.ledger.letters(self.health.sink.clone()).await {
             Ok(letters) => {
                 let from = self.filler.place.position;
                 let positions = letters.into_iter().map(|letter| letter.position);
@@ -42,7 +43,7 @@ impl Worker {
         let reason = reason(&failed.message, answer);
         match self.keep(position, about, bytes, reason).await {
             Ok(()) => {
-                error!(sink = self.name, record = about.id, error = %failed, "a record was refused for good, it is kept as a dead letter");
+                error!(sink = self.health.sink, record = about.id, error = %failed, "a record was refused for good, it is kept as a dead letter");
                 self.filler.dead.insert(position);
                 None
             }
@@ -57,13 +58,13 @@ impl Worker {
         bytes: &[u8],
         reason: String,
     ) -> Result<(), TryError> {
-        self.letters.keep(&self.name, position, about, bytes).map_err(|error| {
+        self.letters.keep(&self.health.sink, position, about, bytes).map_err(|error| {
             let hint = "make room where data_dir lies".to_owned();
             SinkError::new(format!("a dead letter cannot be kept: {error}"), Recovery::Pause { hint })
         })?;
         let letter = LetterRow {
             id: 0,
-            sink: self.name.clone(),
+            sink: self.health.sink.clone(),
             position,
             record_id: about.id.clone(),
             principal: about.origin.principal.clone(),
@@ -80,7 +81,7 @@ impl Worker {
 
     /// Delivers the letters that somebody wants delivered after all.
     pub(super) async fn retry_letters(&mut self) -> Result<(), Stop> {
-        let letters = match self.shared.ledger.letters(self.name.clone()).await {
+        let letters = match self.shared.ledger.letters(self.health.sink.clone()).await {
             Ok(letters) => letters,
             Err(LedgerError::Closed) => return Err(Stop::Closed),
             Err(_) => return Ok(()),
@@ -92,10 +93,10 @@ impl Worker {
     }
 
     async fn retry(&mut self, letter: LetterRow) -> Result<(), Stop> {
-        let batch = match self.letters.read(&self.name, letter.position) {
+        let batch = match self.letters.read(&self.health.sink, letter.position) {
             Ok(batch) => batch,
             Err(error) => {
-                error!(sink = self.name, record = letter.record_id, %error, "a dead letter cannot be read");
+                error!(sink = self.health.sink, record = letter.record_id, %error, "a dead letter cannot be read");
                 return Ok(());
             }
         };
@@ -119,12 +120,12 @@ impl Worker {
                 self.wait(crate::limits::CONFIRM_LOOK).await?;
             }
         }
-        info!(sink = self.name, record = letter.record_id, "a dead letter was delivered after all");
+        info!(sink = self.health.sink, record = letter.record_id, "a dead letter was delivered after all");
         match self.shared.ledger.remove_letter(letter.id).await {
             Err(LedgerError::Closed) => return Err(Stop::Closed),
             Err(error) => error!(%error, "a delivered dead letter could not be forgotten"),
             Ok(()) => {
-                if let Err(error) = self.letters.remove(&self.name, letter.position) {
+                if let Err(error) = self.letters.remove(&self.health.sink, letter.position) {
                     error!(%error, "a delivered dead letter could not be removed");
                 }
             }

@@ -1,10 +1,13 @@
 //! How a sink fares: what `status` shows of it, and how long to wait before it is tried again.
-
-use std::time::Duration;
+//!
+//! Owns the one back-off of delivery, for sinks of records and archives alike. A ledger that cannot be used
+//! for now, and a spool file that cannot be read, are met as a sink that cannot take anything.
 
 use tracing::{error, info, warn};
 
+use super::fill::FillError;
 use crate::collect::Shared;
+use crate::ledger::LedgerError;
 use crate::limits;
 use crate::recovery::{Recovery, backoff};
 use crate::sink::SinkError;
@@ -13,23 +16,27 @@ use crate::sink::SinkError;
 pub(super) struct Health {
     shared: Shared,
     pub(super) sink: String,
+    /// A run with an end gives up where nothing helps by itself.
+    once: bool,
     well: bool,
     /// Failures in a row.
     tries: u32,
 }
 
-/// What to do after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Try again after this time.
-    After(Duration),
-    /// A run with an end stops here.
-    GiveUp,
+/// Why a worker ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    #[error("stopping")]
+    Stopping,
+    #[error("gave up for now")]
+    GivenUp,
+    #[error("the ledger is closed")]
+    Closed,
 }
 
 impl Health {
-    pub(super) fn new(shared: Shared, sink: String, state: &str) -> Self {
-        Self { shared, sink, well: state == "ok", tries: 0 }
+    pub(super) fn new(shared: Shared, sink: String, state: &str, once: bool) -> Self {
+        Self { shared, sink, once, well: state == "ok", tries: 0 }
     }
 
     /// Whether the last try failed.
@@ -42,13 +49,13 @@ impl Health {
         self.tries = 0;
         if !self.well {
             self.well = true;
-            info!(sink = self.sink, "the sink takes log files again");
+            info!(sink = self.sink, "the sink takes what it is given again");
             self.record("ok", None, None).await;
         }
     }
 
-    /// Something was not.
-    pub(super) async fn failed(&mut self, trouble: &SinkError, once: bool) -> Next {
+    /// Something was not: records the trouble, and waits before the next try.
+    pub(super) async fn suffer(&mut self, trouble: &SinkError) -> Result<(), Stop> {
         self.well = false;
         let (state, hint, delay) = match &trouble.recovery {
             Recovery::Retry { after } => {
@@ -66,9 +73,27 @@ impl Health {
             }
         };
         self.record(state, Some(trouble.to_string()), hint).await;
-        let gives_up = once && (state == "paused" || self.tries >= limits::ONCE_TRIES);
+        if self.once && (state == "paused" || self.tries >= limits::ONCE_TRIES) {
+            return Err(Stop::GivenUp);
+        }
         self.tries += 1;
-        if gives_up { Next::GiveUp } else { Next::After(self.shared.ground.jitter(delay)) }
+        let waiting = tokio::time::sleep(self.shared.ground.jitter(delay));
+        self.shared.stop.run_until_cancelled(waiting).await.ok_or(Stop::Stopping)
+    }
+
+    /// Tells why a worker ended; whether the ledger still takes what is confirmed.
+    pub(super) fn ended(&self, how: &Result<(), Stop>) -> bool {
+        match how {
+            Ok(()) | Err(Stop::Stopping) => true,
+            Err(Stop::GivenUp) => {
+                warn!(sink = self.sink, "what could not be delivered now stays in the spool");
+                true
+            }
+            Err(Stop::Closed) => {
+                error!(sink = self.sink, "delivery ends: the ledger is closed");
+                false
+            }
+        }
     }
 
     /// What `status` shows is worth no stop of its own.
@@ -78,4 +103,33 @@ impl Health {
             warn!(sink = self.sink, %error, "the state of the sink could not be recorded");
         }
     }
+}
+
+/// What a ledger that cannot be used for now means to delivery.
+pub(super) fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
+    if matches!(error, LedgerError::Closed) { Err(Stop::Closed) } else { Ok(out_of_order(error)) }
+}
+
+/// The same where nothing goes on without it.
+pub(super) fn out_of_order(error: &LedgerError) -> SinkError {
+    let hint = "make room where data_dir lies, and check that it can be written".to_owned();
+    SinkError::new(error.to_string(), Recovery::Pause { hint })
+}
+
+/// What records that cannot be had mean to delivery: a damaged spool file is marked, to be fetched again.
+pub(super) async fn unfilled(shared: &Shared, error: &FillError) -> Result<SinkError, Stop> {
+    let sequence = match error {
+        FillError::Ledger(error) => return trouble(error),
+        FillError::Spool { sequence, .. } => *sequence,
+        FillError::Dropped(_) => {
+            let hint = "restore the file in the spool folder from another archive".to_owned();
+            return Ok(SinkError::new(error.to_string(), Recovery::Pause { hint }));
+        }
+    };
+    if let Err(error) = shared.ledger.mark_damaged(sequence).await {
+        return trouble(&error);
+    }
+    shared.damage.notify_waiters();
+    let message = format!("{error}; it is fetched again if the provider still has it");
+    Ok(SinkError::new(message, Recovery::Retry { after: None }))
 }

@@ -15,7 +15,7 @@ use crate::collect::Shared;
 use crate::digest::Sha256;
 use crate::disk::{Disk, DiskFile, PRIVATE_FILE};
 use crate::format::{Encoder, Format, Options, Redaction};
-use crate::ledger::{Counts, FileFacts, LedgerError, Position};
+use crate::ledger::{Counts, FileFacts, Position};
 use crate::limits;
 use crate::recovery::Recovery;
 use crate::sink::{Batch, Object, SinkError};
@@ -35,7 +35,7 @@ pub(super) struct Maker {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MakeError {
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Fill(#[from] FillError),
     #[error(transparent)]
     Sink(#[from] SinkError),
 }
@@ -88,7 +88,7 @@ impl Maker {
 
     /// The object of a spooled file.
     pub(super) async fn make(&self, facts: &FileFacts) -> Result<Made, MakeError> {
-        let stream = self.shared.ledger.stream(facts.stream).await?;
+        let stream = self.shared.ledger.stream(facts.stream).await.map_err(FillError::from)?;
         let verbatim = self.options.format == Format::Raw;
         let tree = if verbatim { Tree::Raw } else { Tree::Normalized(self.options.format.name()) };
         let file = LogFile {
@@ -131,9 +131,9 @@ impl Maker {
     }
 
     /// Reads the whole spool file into `out`, and compares its hash.
-    fn read<W: Write>(&self, facts: &FileFacts, mut out: W) -> Result<W, SinkError> {
+    fn read<W: Write>(&self, facts: &FileFacts, mut out: W) -> Result<W, MakeError> {
         let sequence = facts.sequence;
-        let unreadable = |source| not_spooled(&FillError::Spool { sequence, source });
+        let unreadable = |source| FillError::Spool { sequence, source };
         let mut data =
             self.shared.ground.disk.open(&self.shared.spool.names(sequence).data).map_err(unreadable)?;
         let mut window = vec![0; limits::COPY_WINDOW];
@@ -143,7 +143,7 @@ impl Maker {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unreadable(error)),
+                Err(error) => return Err(unreadable(error).into()),
             };
             sum.update(&window[..count]);
             length += count as u64;
@@ -154,7 +154,7 @@ impl Maker {
         }
         if length != facts.bytes || sum.finish() != facts.sha256 {
             let changed = io::Error::new(io::ErrorKind::InvalidData, "it is not what was collected");
-            return Err(unreadable(changed));
+            return Err(unreadable(changed).into());
         }
         Ok(out)
     }
@@ -177,10 +177,10 @@ impl Maker {
             batch.clear();
             let most = usize::try_from(left).unwrap_or(usize::MAX);
             let mut permit: Option<SemaphorePermit<'_>> = None;
-            let mut end = filler.fill(&mut batch, most, false).await.map_err(unfilled)?;
+            let mut end = filler.fill(&mut batch, most, false).await?;
             if end == End::Big {
                 permit = self.shared.big.acquire().await.ok();
-                end = filler.fill(&mut batch, most, true).await.map_err(unfilled)?;
+                end = filler.fill(&mut batch, most, true).await?;
             }
             tokio::task::block_in_place(|| packer.write_all(&batch.bytes))
                 .map_err(|error| self.no_room(&error))?;
@@ -190,7 +190,7 @@ impl Maker {
             }
             if end == End::Dry && left > 0 {
                 let source = io::Error::new(io::ErrorKind::UnexpectedEof, "it has fewer records than before");
-                return Err(not_spooled(&FillError::Spool { sequence: facts.sequence, source }).into());
+                return Err(FillError::Spool { sequence: facts.sequence, source }.into());
             }
         }
         Ok(packer)
@@ -202,16 +202,4 @@ impl Maker {
         let message = format!("cannot write to {}: {error}", self.folder.display());
         SinkError::new(message, Recovery::Pause { hint })
     }
-}
-
-fn unfilled(error: FillError) -> MakeError {
-    match error {
-        FillError::Ledger(error) => error.into(),
-        error @ (FillError::Spool { .. } | FillError::Dropped(_)) => not_spooled(&error).into(),
-    }
-}
-
-fn not_spooled(error: &FillError) -> SinkError {
-    let hint = "restore the file in the spool folder".to_owned();
-    SinkError::new(error.to_string(), Recovery::Pause { hint })
 }

@@ -7,16 +7,17 @@ use std::time::Duration;
 use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::fill::{End, FillError, Filler, Place};
+use super::health::{Health, Stop, trouble, unfilled};
 use super::letters::Letters;
 use super::refill::{Refill, RefillError};
 use crate::collect::{Progress, Shared};
 use crate::format::{Encoder, Select};
 use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
-use crate::recovery::{Recovery, backoff};
+use crate::recovery::Recovery;
 use crate::sink::{Batch, Confirmation, Sink, SinkError};
 
 /// What the configuration says about delivery to one sink.
@@ -37,7 +38,7 @@ pub struct Settings {
 /// Delivers to one sink.
 pub struct Worker {
     pub(super) shared: Shared,
-    pub(super) name: String,
+    pub(super) health: Health,
     pub(super) sink: Box<dyn Sink>,
     settings: Settings,
     pub(super) letters: Letters,
@@ -45,23 +46,11 @@ pub struct Worker {
     committed: (Place, Vec<u8>),
     /// Where each batch that was handed over and not confirmed ends, oldest first.
     pub(super) handed: VecDeque<Place>,
-    /// Losses of what was handed over, since anything was confirmed.
-    losses: u32,
-    healthy: bool,
+    /// What was handed over was lost, and nothing confirmed since.
+    unproven: bool,
     collected: watch::Receiver<u64>,
     /// Turns true when nothing more will be collected.
     over: watch::Receiver<bool>,
-}
-
-/// Why a worker ended early.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Stop {
-    #[error("stopping")]
-    Stopping,
-    #[error("gave up for now")]
-    GivenUp,
-    #[error("the ledger is closed")]
-    Closed,
 }
 
 impl Worker {
@@ -81,40 +70,24 @@ impl Worker {
         let filler = Filler::new(ledger, spool, Arc::new(encoder), select, row.start, place);
         let collected = shared.next_sequence.subscribe();
         let committed = (place, row.memory.unwrap_or_default());
-        let (handed, healthy) = (VecDeque::new(), row.state == "ok");
-        let name = row.name;
-        Self {
-            shared,
-            name,
-            sink,
-            settings,
-            letters,
-            filler,
-            committed,
-            handed,
-            losses: 0,
-            healthy,
-            collected,
-            over,
-        }
+        let health = Health::new(shared.clone(), row.name, &row.state, settings.once);
+        let (handed, unproven) = (VecDeque::new(), false);
+        Self { shared, health, sink, settings, letters, filler, committed, handed, unproven, collected, over }
     }
 
     /// Delivers until stopped, or until everything is delivered in a run with an end.
     pub async fn run(mut self) {
-        match self.work().await {
-            Ok(()) | Err(Stop::Stopping) => {}
-            Err(Stop::GivenUp) => {
-                warn!(sink = self.name, "what could not be delivered now stays in the spool");
-            }
-            Err(Stop::Closed) => return error!(sink = self.name, "delivery ends: the ledger is closed"),
+        let how = self.work().await;
+        if !self.health.ended(&how) {
+            return;
         }
         // A clean stop commits what the sink can still confirm.
         match tokio::time::timeout(limits::STOP_CONFIRM, self.settle()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                warn!(sink = self.name, %error, "not confirmed before the end, it is delivered again");
+                warn!(sink = self.health.sink, %error, "not confirmed before the end, it is delivered again");
             }
-            Err(_) => warn!(sink = self.name, "no confirmation in time, it is delivered again"),
+            Err(_) => warn!(sink = self.health.sink, "no confirmation in time, it is delivered again"),
         }
     }
 
@@ -192,7 +165,6 @@ impl Worker {
             None => room,
         };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut tries = 0;
         loop {
             let from = self.filler.place;
             let error = match self.try_once(batch, most).await {
@@ -212,12 +184,11 @@ impl Worker {
                 Some(TryError::Dropped(_)) | None => continue,
             };
             let lost = error.lost && !self.handed.is_empty();
-            self.suffer(error, tries).await?;
+            self.suffer(error).await?;
             if lost {
                 // Delivery begins again further back.
                 return Ok(End::Full);
             }
-            tries += 1;
         }
     }
 
@@ -249,22 +220,15 @@ impl Worker {
     async fn fill(&mut self, batch: &mut Batch, most: usize, big: bool) -> Result<End, TryError> {
         match self.filler.fill(batch, most, big).await {
             Ok(end) => Ok(end),
-            Err(FillError::Ledger(error)) => Err(TryError::Sink(trouble(&error)?)),
             Err(FillError::Dropped(sequence)) => Err(TryError::Dropped(sequence)),
-            Err(error @ FillError::Spool { sequence, .. }) => {
-                let marked = self.shared.ledger.mark_damaged(sequence).await;
-                marked.map_err(|error| trouble(&error).map_or_else(TryError::Stop, TryError::Sink))?;
-                self.shared.damage.notify_waiters();
-                let message = format!("{error}; it is fetched again if the provider still has it");
-                Err(TryError::Sink(SinkError::new(message, Recovery::Retry { after: None })))
-            }
+            Err(error) => Err(TryError::Sink(unfilled(&self.shared, &error).await?)),
         }
     }
 
     /// Brings a file back.
     async fn refill(&mut self, sequence: u64) -> Result<(), TryError> {
         let (shared, refill) = (self.shared.clone(), self.settings.refill.clone());
-        let coming = refill.bring_back(&shared, &self.name, sequence);
+        let coming = refill.bring_back(&shared, &self.health.sink, sequence);
         match shared.stop.run_until_cancelled(coming).await.ok_or(Stop::Stopping)? {
             Ok(()) => Ok(()),
             Err(RefillError::Ledger(error)) => Err(TryError::Sink(trouble(&error)?)),
@@ -281,17 +245,15 @@ impl Worker {
     }
 
     pub(super) async fn commit(&mut self) -> Result<(), Stop> {
-        let mut tries = 0;
         loop {
             match self.commit_once().await {
                 Ok(()) => {
                     self.recovered().await;
                     return Ok(());
                 }
-                Err(CommitError::Sink(error)) => self.suffer(error, tries).await?,
-                Err(CommitError::Ledger(error)) => self.suffer(trouble(&error)?, tries).await?,
+                Err(CommitError::Sink(error)) => self.suffer(error).await?,
+                Err(CommitError::Ledger(error)) => self.suffer(trouble(&error)?).await?,
             }
-            tries += 1;
         }
     }
 
@@ -311,67 +273,34 @@ impl Worker {
             let reached = self.shared.ground.points.reach("confirmed");
             reached.map_err(|error| SinkError::new(error.to_string(), Recovery::Fatal))?;
             let Place { position, counts } = place;
-            let (ledger, name) = (&self.shared.ledger, self.name.clone());
+            let (ledger, name) = (&self.shared.ledger, self.health.sink.clone());
             ledger.record_position(name, position, counts, memory.clone()).await?;
             let new = counts.delivered - self.committed.0.counts.delivered;
             Progress::add(&self.shared.progress.delivered, new);
             self.committed = (place, memory);
             self.handed.drain(..batches);
-            self.losses = if batches > 0 { 0 } else { self.losses };
+            self.unproven &= batches == 0;
             self.filler.dead = self.filler.dead.split_off(&position);
             self.sink.committed().await?;
         }
         Ok(())
     }
 
+    /// A sink that takes everything and confirms nothing is in trouble all the same.
     async fn recovered(&mut self) {
-        if !self.healthy && self.losses == 0 {
-            self.healthy = true;
-            info!(sink = self.name, "the sink takes records again");
-            self.record_state("ok", None, None).await;
+        if !self.unproven {
+            self.health.recovered().await;
         }
     }
 
-    /// What `status` shows is worth no stop of its own.
-    async fn record_state(&mut self, state: &'static str, message: Option<String>, hint: Option<String>) {
-        let recorded = self.shared.ledger.record_sink_state(self.name.clone(), state, message, hint).await;
-        if let Err(error) = recorded {
-            warn!(sink = self.name, %error, "the state of the sink could not be recorded");
-        }
-    }
-
-    /// Records the trouble, takes back what was lost, and waits before the next try.
-    async fn suffer(&mut self, trouble: SinkError, tries: u32) -> Result<(), Stop> {
-        // A sink that takes everything and confirms nothing is in trouble all the same.
-        let tries = tries.max(self.losses);
+    /// Takes back what was lost, and waits before the next try.
+    async fn suffer(&mut self, trouble: SinkError) -> Result<(), Stop> {
         if trouble.lost {
-            self.losses += 1;
+            self.unproven = true;
             self.handed.clear();
             self.filler.rewind(self.committed.0);
         }
-        self.healthy = false;
-        let (state, hint, delay) = match &trouble.recovery {
-            Recovery::Retry { after } => {
-                warn!(sink = self.name, error = %trouble, "delivery failed, it is tried again");
-                let delay = backoff(tries, limits::SINK_RETRY_MIN, limits::SINK_RETRY_MAX);
-                ("retrying", None, after.unwrap_or(delay))
-            }
-            Recovery::Pause { hint } => {
-                error!(sink = self.name, error = %trouble, hint, "delivery paused");
-                ("paused", Some(hint.clone()), limits::SINK_PROBE)
-            }
-            Recovery::DeadLetter { .. } | Recovery::Fatal => {
-                error!(sink = self.name, error = %trouble, "delivery stopped");
-                ("paused", Some("see the log; restart when it is mended".into()), limits::SINK_PROBE)
-            }
-        };
-        let message = Some(trouble.to_string());
-        self.record_state(state, message, hint).await;
-        if self.settings.once && (state == "paused" || tries >= limits::ONCE_TRIES) {
-            return Err(Stop::GivenUp);
-        }
-        let delay = self.shared.ground.jitter(delay);
-        self.shared.stop.run_until_cancelled(tokio::time::sleep(delay)).await.ok_or(Stop::Stopping)
+        self.health.suffer(&trouble).await
     }
 }
 
@@ -392,15 +321,6 @@ async fn hand_over(
         })
     };
     Ok(stop.run_until_cancelled(delivering).await.ok_or(Stop::Stopping)??)
-}
-
-/// A ledger that cannot be used for now is met as a sink that cannot.
-pub(super) fn trouble(error: &LedgerError) -> Result<SinkError, Stop> {
-    if matches!(error, LedgerError::Closed) {
-        return Err(Stop::Closed);
-    }
-    let hint = "make room where data_dir lies, and check that it can be written".to_owned();
-    Ok(SinkError::new(error.to_string(), Recovery::Pause { hint }))
 }
 
 /// Why a batch was not handed over.

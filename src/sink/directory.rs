@@ -3,6 +3,7 @@
 //! ```text
 //! <directory>/raw/v1/principal=…/event_type=…/dt=…/<name>.jsonl.zst      see `archive`
 //! <directory>/…/.<name>.<writer>.tmp                                     being written
+//! <directory>/custodex-probe                                             of `check --send-test`
 //! ```
 //!
 //! Invariants:

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - One request stores one object, and only if its key is free (`If-None-Match: *`). 412 means that it is
 //!   there: its metadata tells the verbatim hash, equal is success, different is an alarm. A store that
-//!   ignores the condition replaces an object with an equal one, which is harmless.
+//!   ignores the condition would let anybody replace objects: `check --send-test` finds it out.
 //! - Nothing is stored that did not arrive whole: length and SHA-256 are given before the body.
 //! - With `object_lock`, a store that answers 200 and locks nothing is found out at the first object.
 //! - Credentials, certificates and profiles are read again after a refusal; one refusal of a client that

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// What every module may rest on.
-const WORDS: &[&str] = &["clock", "digest", "limits", "record", "recovery", "secret", "units", "words"];
+const WORDS: &[&str] =
+    &["clock", "digest", "limits", "record", "recovery", "refusal", "secret", "units", "words"];
 
 /// Beside the words, what each module may import of the crate. A module that is not here is a defect.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -14,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("record", &[]),
     ("recovery", &[]),
+    ("refusal", &[]),
     ("secret", &[]),
     ("units", &[]),
     ("words", &[]),
@@ -44,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "collect",
             "config",
             "daemon",
+            "deliver",
             "disk",
             "format",
             "ground",

@@ -15,6 +15,7 @@ mod layers;
 mod redact;
 mod s3;
 mod samples;
+mod send_test;
 mod silence;
 mod support;
 mod syslog;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use base64::Engine;
@@ -338,6 +339,60 @@ async fn moto_and_ceph_give_back_what_lies_there() {
         fs::write(&key, "wrong").unwrap();
         assert!(reader.get("raw/v1/nothing").await.unwrap().is_none(), "a session goes on");
     }
+}
+
+#[test]
+fn moto_keeps_a_probe_and_a_store_that_would_replace_it_is_found_out() {
+    let (mut store, simulator) = (Store::moto(), small());
+    store.tool(&["make", BUCKET]);
+    let place = store.place(&simulator, "");
+    for says in ["stored custodex-probe", "already has custodex-probe"] {
+        let said = store.run(&place, &["check", "--send-test", "archive"], 0);
+        assert!(said.contains(says) && said.contains("does not let it be replaced"), "{said}");
+    }
+    let seen = store.versions();
+    let keys: Vec<&Value> = seen.iter().map(|version| &version["key"]).collect();
+    assert_eq!(keys, ["openai/custodex-probe"]);
+    store.run(&place, &["run", "--once"], 0);
+    let (replacing, heads) = replacing_store();
+    store.endpoint = format!("http://127.0.0.1:{replacing}");
+    let place = store.place(&simulator, "");
+    let said = store.run(&place, &["check", "--send-test", "archive"], 3);
+    assert!(said.contains("ignores `If-None-Match`, so objects could be overwritten"), "{said}");
+    assert!(said.contains("next step: use a store that honours"), "{said}");
+    let heads: Vec<String> = heads.try_iter().collect();
+    assert!(heads.len() == 2 && heads.iter().all(|head| head.contains("if-none-match: *")), "{heads:?}");
+}
+
+/// A store that answers 200 to everything; its port, and the heads of the requests.
+fn replacing_store() -> (u16, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            loop {
+                let mut head = String::new();
+                while stream.read_line(&mut head).unwrap_or(0) > 2 {}
+                if head.is_empty() {
+                    break;
+                }
+                let head = head.to_lowercase();
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
+                stream.read_exact(&mut body).unwrap();
+                stream
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 0\r\n\r\n")
+                    .unwrap();
+                if tell.send(head).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    (port, told)
 }
 
 #[test]

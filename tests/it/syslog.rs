@@ -270,6 +270,42 @@ fn a_killed_receiver_loses_nothing_under_relp() {
     assert!(repeated <= 3 * 1000, "{repeated} repeated: more than the window for each kill");
 }
 
+/// A record far longer than a datagram, and the default of 2048 bytes.
+#[test]
+fn a_big_record_arrives_trimmed_in_a_datagram() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompt = "\u{1f4a5} \"é\" ".repeat(4000);
+    let line = json!({
+        "event_id": "big-1", "type": "CODEX_LOG", "timestamp": "2026-07-02T03:04:05Z", "event_type": "PROMPT_SENT",
+        "event_details": { "prompt_text": prompt },
+    });
+    let records = folder.path().join("records");
+    fs::create_dir_all(&records).unwrap();
+    fs::write(records.join("CODEX_LOG.jsonl"), line.to_string()).unwrap();
+    let simulator = Simulator::start(&["--records-from", records.to_str().unwrap()]);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let sink = format!("\n[sinks.siem]\ntype = \"syslog\"\naddress = \"udp://{address}\"\n");
+    let place = Place::new(&simulator, &simulator.sources, &sink);
+    place.run_to(&["run", "--once"], 0);
+    let mut datagram = vec![0; 65_536];
+    let length = socket.recv(&mut datagram).unwrap();
+    assert!((1500..=2048).contains(&length), "{length}");
+    let message = std::str::from_utf8(&datagram[..length]).expect("no character is cut");
+    let record: serde_json::Value = serde_json::from_str(&message[message.find('{').unwrap()..]).unwrap();
+    let kept = record["prompt_text"].as_str().unwrap();
+    assert!(prompt.starts_with(kept) && !kept.is_empty(), "{kept}");
+    let trimmed = &record["truncated"]["prompt_text"];
+    assert_eq!(
+        trimmed["sha256"],
+        custodex::digest::hex(&custodex::digest::sha256(prompt.as_bytes())),
+        "{record:#}"
+    );
+    let status = place.status();
+    let sink = status["sinks"].as_array().unwrap().iter().find(|sink| sink["name"] == "siem").unwrap();
+    assert_eq!((&sink["records_delivered"], &sink["dead_letters"]), (&1.into(), &0.into()));
+}
+
 /// `openssl s_server` with these arguments, until it is dropped.
 fn server(port: u16, arguments: &[&str]) -> Process {
     let child = Command::new("openssl")

@@ -17,7 +17,7 @@ use crate::digest::{hex, sha256};
 use crate::disk::PRIVATE_FILE;
 use crate::format::Format;
 use crate::ground::Ground;
-use crate::ledger::{Collected, Ledger, NewFile, PageEntry, SinkStart};
+use crate::ledger::{Collected, Ledger, NewFile, PageEntry, PendingFile, SinkStart};
 use crate::sink::Object;
 use crate::spool::{self, Spool};
 use crate::words::{Principal, PrincipalKind};
@@ -176,6 +176,14 @@ impl Bench {
         ArchiveWorker::new(self.shared.clone(), row, Arc::new(archive.clone()), settings, over)
     }
 
+    /// The first file that is to be fetched again.
+    async fn damaged(&self) -> Option<PendingFile> {
+        let ledger = &self.shared.ledger;
+        let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
+        let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0).await.unwrap();
+        ledger.due_files(stream, 1, 1, [].into()).await.unwrap().pop()
+    }
+
     fn outgoing(&self) -> PathBuf {
         self.folder.path().join("outgoing").join("a")
     }
@@ -272,7 +280,7 @@ async fn a_stop_waits_for_nobody_and_a_restart_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_spool_file_that_changed_is_never_archived() {
+async fn a_spool_file_that_changed_is_never_archived_and_is_fetched_again() {
     let changes: [fn(&mut Vec<u8>); 3] =
         [|bytes| bytes[3] ^= 1, |bytes| bytes.push(b'\n'), |bytes| bytes.truncate(9)];
     for change in changes {
@@ -282,13 +290,20 @@ async fn a_spool_file_that_changed_is_never_archived() {
         change(&mut bytes);
         fs::write(&path, bytes).unwrap();
         let archive = Scripted::default();
-        bench.worker(&archive).await.run().await;
-        let row = bench.row().await;
-        assert_eq!((row.state.as_str(), row.position.sequence), ("paused", 3));
-        assert!(row.last_error.unwrap().contains("spool file 3"));
+        let running = tokio::spawn(bench.worker(&archive).await.run());
+        let damaged = loop {
+            if let Some(damaged) = bench.damaged().await {
+                break damaged;
+            }
+            assert!(!running.is_finished(), "it gave up, and nobody knows of the damage");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        assert_eq!(damaged.repairs, Some(3));
         assert!(!archive.0.lock().unwrap().objects.keys().any(|key| key.contains("_f3_")));
+        // As the fetcher does it.
         fs::write(&path, content(3)).unwrap();
-        bench.worker(&archive).await.run().await;
+        bench.shared.ledger.record_repair(damaged.row).await.unwrap();
+        running.await.unwrap();
         bench.assert_complete(&archive).await;
     }
 }

@@ -171,6 +171,10 @@ impl Sink for FileSink {
         self.access.is_none() || self.may_rename || self.active.as_ref().is_some_and(full)
     }
 
+    fn is_unsettled(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| !active.is_settled())
+    }
+
     fn deliver<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>> {
         Box::pin(async { tokio::task::block_in_place(|| self.write(batch)) })
     }

@@ -17,7 +17,7 @@ use crate::archive::Packing;
 use crate::ground::Ground;
 use crate::limits;
 use crate::net::{NetworkConfig, is_loopback};
-use crate::secret::{Environment, Secret};
+use crate::secret::Secret;
 use crate::sink::reader::ArchiveReader;
 use crate::sink::{Archive, ArchiveConfig, SinkError};
 
@@ -144,24 +144,20 @@ impl ArchiveConfig for S3Config {
         Box::pin(async move { archive.look().await })
     }
 
-    fn faults(&self, env: Environment<'_>) -> Vec<(&'static str, String, String)> {
+    fn secrets(&self) -> Vec<(&'static str, &Secret)> {
+        let all = [("access_key_id", &self.access_key_id), ("secret_access_key", &self.secret_access_key)];
+        all.into_iter().filter_map(|(key, secret)| Some((key, secret.as_ref()?))).collect()
+    }
+
+    fn faults(&self) -> Vec<(&'static str, String, &'static str)> {
         let mut faults = Vec::new();
-        for (key, secret, other) in [
-            ("access_key_id", &self.access_key_id, &self.secret_access_key),
-            ("secret_access_key", &self.secret_access_key, &self.access_key_id),
-        ] {
-            let Some(secret) = secret else { continue };
-            if other.is_none() {
-                let what = format!("{key} alone is no credential");
-                faults.push((key, what, "give both access_key_id and secret_access_key, or none".into()));
-            }
-            if let Err(error) = secret.read_from(env) {
-                faults.push((key, error.problem, error.hint));
-            }
+        if let [(key, _)] = self.secrets()[..] {
+            let what = format!("{key} alone is no credential");
+            faults.push((key, what, "give both access_key_id and secret_access_key, or none"));
         }
         if self.external_id.is_some() && self.role_arn.is_none() {
-            let hint = "give role_arn, or remove this line";
-            faults.push(("external_id", "external_id is for a role".into(), hint.into()));
+            let what = "external_id is for a role".to_owned();
+            faults.push(("external_id", what, "give role_arn, or remove this line"));
         }
         faults
     }

@@ -95,6 +95,10 @@ impl SinkConfig for SplunkHecConfig {
         out
     }
 
+    fn secrets(&self) -> Vec<(&'static str, &Secret)> {
+        vec![("token", &self.token)]
+    }
+
     fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>> {
         Box::pin(probe::probe(Arc::new(self.clone()), ground.random()))
     }

@@ -12,7 +12,7 @@ use serde_json::to_writer;
 
 use super::config::{Packing, SplunkHecConfig};
 use crate::limits;
-use crate::sink::{About, Origin};
+use crate::sink::{About, Batch, Origin};
 
 /// Digits of a second that Splunk keeps at most.
 const MOST_DIGITS: usize = 9;
@@ -29,6 +29,13 @@ impl Envelope {
     pub(super) fn new(config: Arc<SplunkHecConfig>) -> Self {
         let host = config.host.clone().unwrap_or_else(machine);
         Self { config, host, shared: None }
+    }
+
+    /// Appends every record of a batch.
+    pub(super) fn write_all(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+        for (record, about) in batch.records().zip(&batch.about) {
+            self.write(record, about, out);
+        }
     }
 
     /// Appends one event.

@@ -127,9 +127,7 @@ impl SplunkHecSink {
 
     /// Keeps a whole batch, to send it with others.
     fn hold(&mut self, batch: &Batch) {
-        for (record, about) in batch.records().zip(&batch.about) {
-            self.envelope.write(record, about, &mut self.held.plain);
-        }
+        self.envelope.write_all(batch, &mut self.held.plain);
         self.held.count.batches += 1;
         self.held.count.records += batch.ends.len();
         self.held.since.get_or_insert_with(Instant::now);

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Error as _, Visitor};
 use toml::Spanned;
-use toml::de::{DeValue, Error, ValueDeserializer};
+use toml::de::{Error, ValueDeserializer};
 
 use super::encode::{APP_NAME_MOST, HOSTNAME_MOST, Header, Messages, Style, TAG_MOST};
 use super::sink::SyslogSink;
@@ -22,6 +21,7 @@ use super::{send, sink};
 use crate::ground::Ground;
 use crate::limits;
 use crate::net::TlsConfig;
+use crate::refusal::refused;
 use crate::sink::{Batch, Guarantee, Sink, SinkConfig, SinkError};
 use crate::units::Size;
 
@@ -160,6 +160,16 @@ impl Address {
         match self {
             Self::Host { transport, .. } => Some(*transport),
             Self::Unix(_) => None,
+        }
+    }
+}
+
+impl Framing {
+    /// What goes before and behind a message.
+    pub(super) fn around(self, message: &[u8]) -> (String, &'static [u8]) {
+        match self {
+            Self::OctetCounted => (format!("{} ", message.len()), b""),
+            Self::Newline => (String::new(), b"\n"),
         }
     }
 }
@@ -332,25 +342,6 @@ fn tls(address: &Address, given: Option<Spanned<TlsConfig>>) -> Result<TlsConfig
         }
     };
     Err(refused(span, message))
-}
-
-/// A refusal of the value at a place of the file.
-fn refused(span: Range<usize>, message: &str) -> Error {
-    struct Refusal<'a>(&'a str);
-    impl Visitor<'_> for Refusal<'_> {
-        type Value = Error;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("nothing")
-        }
-
-        fn visit_bool<E: de::Error>(self, _: bool) -> Result<Error, E> {
-            Err(E::custom(self.0))
-        }
-    }
-    // Only the deserializer can give an error its place, so one is made for that.
-    let place = ValueDeserializer::from(Spanned::new(span, DeValue::Boolean(false)));
-    place.deserialize_any(Refusal(message)).unwrap_or_else(|error| error)
 }
 
 #[cfg(test)]

@@ -113,8 +113,8 @@ impl Relp {
         if self.waiting.is_empty() {
             self.heard_at = Instant::now();
         }
-        let head = format!("{} {command} {} ", number(self.made), data.len());
-        self.wire.push(&[head.as_bytes(), data, b"\n"]);
+        let (head, tail) = around(self.made, command, data);
+        self.wire.push(&[head.as_bytes(), data, tail]);
         self.made += 1;
         self.waiting.push_back(false);
     }
@@ -176,6 +176,11 @@ impl Drop for Relp {
         let words = format!("{} close 0\n", number(self.made));
         self.wire.close(words.as_bytes());
     }
+}
+
+/// What goes before and behind the data of a frame at this place of the session.
+pub(super) fn around(place: u64, command: &str, data: &[u8]) -> (String, &'static [u8]) {
+    (format!("{} {command} {} ", number(place), data.len()), b"\n")
 }
 
 /// The number of a frame, by its place in the session.

@@ -33,10 +33,8 @@ impl Stream {
         // A batch that was stopped half-way comes again.
         self.wire.keep_begun();
         for message in messages.iter() {
-            match self.framing {
-                Framing::OctetCounted => self.wire.push(&[format!("{} ", message.len()).as_bytes(), message]),
-                Framing::Newline => self.wire.push(&[message, b"\n"]),
-            }
+            let (head, tail) = self.framing.around(message);
+            self.wire.push(&[head.as_bytes(), message, tail]);
         }
         let sent = async {
             // One look before, so that nothing is written after the peer's end if that is known already.

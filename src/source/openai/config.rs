@@ -3,18 +3,18 @@
 //! Owns [`ComplianceConfig`]: what may be written, the defaults, and every rule that one source can break
 //! by itself. An error carries its place in the file; after a line feed in its message, the next step.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Error as _};
 use toml::Spanned;
-use toml::de::{DeValue, Error, ValueDeserializer};
+use toml::de::{Error, ValueDeserializer};
 use url::Url;
 
 use crate::net::is_loopback;
+use crate::refusal::refused;
 use crate::secret::Secret;
 use crate::units::Span;
 use crate::words::{Principal, PrincipalKind};
@@ -239,25 +239,6 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D:
         )),
         _ => Err(wrong("base_url is not an https address", &usual)),
     }
-}
-
-/// An error at a place that is known only here.
-fn refused(span: Range<usize>, message: &str) -> Error {
-    struct Refusal<'a>(&'a str);
-    impl Visitor<'_> for Refusal<'_> {
-        type Value = Error;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("nothing")
-        }
-
-        fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Error, E> {
-            Err(E::custom(self.0))
-        }
-    }
-    // Only the deserializer can give an error its place, so one is made for that.
-    let place = ValueDeserializer::from(Spanned::new(span, DeValue::Boolean(false)));
-    place.deserialize_any(Refusal(message)).unwrap_or_else(|error| error)
 }
 
 fn is_uuid(text: &str) -> bool {

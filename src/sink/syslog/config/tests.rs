@@ -1,6 +1,6 @@
 //! Defaults, and what is refused where.
 
-use toml::de::ValueDeserializer;
+use toml::de::{DeValue, ValueDeserializer};
 
 use super::*;
 
