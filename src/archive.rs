@@ -1,11 +1,27 @@
-//! Archives: what log files are called there, and how they are packed.
+//! Archives: what log files are called there, how they are packed, and what proves that they are all there.
 //!
 //! Names are pure functions of a log file, so that whoever archives it, however often, means the same
-//! object. The layout is public: other programs read archives by it, and it never changes for `v1`.
-//! Never touches a disk or a network.
+//! object. The layout is public: other programs read archives by it, and it never changes for `v1`. A chain of
+//! signed manifests says what lies there; [`verify`] holds an archive against it. Never touches a disk or a
+//! network: what is read comes through a trait.
 
+mod calendar;
+mod envelope;
+mod inspect;
+mod keys;
 mod layout;
+mod manifest;
+pub mod merkle;
 mod packing;
+pub mod verify;
 
+pub use calendar::Calendar;
+pub use envelope::{Envelope, MANIFEST_TYPE, seal};
+pub use inspect::{Inspected, Measured, inspect};
+pub use keys::{KeyError, PublicKey, SigningKey};
 pub use layout::{LogFile, Tree, key};
+pub use manifest::{
+    Covered, Hash, Hole, MANIFEST_VERSION, MANIFESTS, Manifest, SealedFile, StreamCoverage, chain_folder,
+    manifest_key, public_key_key,
+};
 pub use packing::{Packer, Packing, Unpacked, pack, unpack};

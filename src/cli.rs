@@ -17,6 +17,7 @@ mod send_test;
 mod simulate;
 mod status;
 mod summary;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -127,6 +128,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::DeadLetters(options) => letters::letters(&at, options),
         Command::Fields(options) => fields::fields(&options),
         Command::Preview(options) => preview::preview(&at, &options),
+        Command::Verify(options) => verify::verify(&at, &options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::Completions { shell } => {
             let mut text = Vec::new();

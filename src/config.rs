@@ -23,7 +23,7 @@ pub use error::ConfigError;
 use crate::format;
 use crate::ledger::SinkStart;
 pub use crate::net::NetworkConfig;
-use crate::secret::{Environment, read_text, why};
+use crate::secret::{Environment, Secret, read_text, why};
 use crate::sink::{Keys, TYPES};
 use crate::source::openai::ComplianceConfig;
 use error::Problem;
@@ -42,6 +42,8 @@ pub struct Config {
     pub instance: String,
     /// `[spool]`.
     pub spool: SpoolConfig,
+    /// `[custody] signing_key`: signs manifests instead of the data folder's own.
+    pub signing_key: Option<Secret>,
     /// `[network]`.
     pub network: NetworkConfig,
     /// `[sources.NAME]`, in the order of the file; at least one.

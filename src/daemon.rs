@@ -8,6 +8,7 @@ mod build;
 pub mod control;
 pub mod folder;
 mod notify;
+pub mod signing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +55,9 @@ pub enum StartError {
         /// How many.
         files: usize,
     },
+    /// Manifests could not be signed.
+    #[error("{0}")]
+    Signing(#[from] signing::SigningError),
     /// Commands could not reach the daemon.
     #[error(
         "the control socket {path} cannot be made: {source}; data_dir must be a short path on a local disk"
@@ -113,7 +117,8 @@ impl Daemon {
         let shared = Shared::new(ground, ledger, spool, config.spool.max_bytes, &collected);
         let sources = build::sources(&shared, config, &transport, mode).await?;
         let refill = build::refill(&shared, config);
-        let sinks = build::sinks(&shared, config, mode, &refill).await?;
+        let key = Arc::new(signing::key(shared.ground.disk.as_ref(), config, &folder.keys())?);
+        let sinks = build::sinks(&shared, config, mode, &refill, &key).await?;
         let path = folder.socket();
         let server = Server::bind(&path).map_err(|source| StartError::Socket { path, source })?;
         let cleaner = Cleaner::new(shared.clone(), config.spool.keep, refill);

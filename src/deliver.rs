@@ -15,6 +15,7 @@ mod letters;
 mod object;
 mod refill;
 mod sample;
+mod seal;
 mod worker;
 
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub use clean::Cleaner;
 pub use letters::Letters;
 pub use refill::Refill;
 pub use sample::{PROBE, PROBE_KEY, probe_archive, sample, send_sample};
+pub use seal::Seal;
 pub use worker::{Settings, Worker};

@@ -161,6 +161,18 @@ pub const NAME_PART_BYTES: usize = 140;
 pub const ARCHIVE_PAGE: usize = 1000;
 /// Objects of one archive on their way.
 pub const ARCHIVE_IN_FLIGHT: usize = 4;
+/// A manifest is written this often, also when nothing was archived.
+pub const SEAL_INTERVAL: Duration = Duration::from_secs(3600);
+/// At a clean stop the last manifest may take this long; the next start puts it else.
+pub const SEAL_AT_STOP: Duration = Duration::from_secs(2);
+/// Log files in one manifest; more make several.
+pub const MANIFEST_FILES: usize = 5000;
+/// Holes in one manifest.
+pub const MANIFEST_HOLES: usize = 10_000;
+/// A larger manifest is none.
+pub const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+/// Objects that are read at the same time while an archive is verified.
+pub const VERIFY_IN_FLIGHT: usize = 4;
 /// zstd level of archived objects: the usual one, faster than any network.
 pub const ARCHIVE_ZSTD_LEVEL: i32 = 3;
 /// Their zstd window as a power of two: 1 MiB, so that four of them and any reader need little memory.

@@ -72,7 +72,7 @@ fn day_and_time(end_time: &str) -> (String, String) {
 
 /// A text from outside as part of a name. One that is too long keeps its beginning, and its hash behind
 /// `~`, which is in no other.
-fn part(text: &str) -> String {
+pub(super) fn part(text: &str) -> String {
     let whole = utf8_percent_encode(text, OTHERS).to_string();
     if whole.len() <= limits::NAME_PART_BYTES {
         return whole;

@@ -14,7 +14,7 @@ Exit codes:
   1   internal error
   2   wrong use
   3   finished, but something needs attention: pending files, refused streams, unacknowledged holes,
-      undelivered records, dead letters, a failed probe
+      undelivered records, dead letters, a failed probe, an archive with faults
   4   another daemon holds the data folder
   78  configuration
 
@@ -55,6 +55,8 @@ pub enum Command {
     Fields(FieldsOptions),
     /// Show how a sink would send given raw lines; needs no daemon and no network.
     Preview(PreviewOptions),
+    /// Verify the chain of custody of an archive; names every fault.
+    Verify(VerifyOptions),
     /// Run the API simulator alone.
     Simulate(SimulateOptions),
     /// Print completions for a shell.
@@ -140,6 +142,23 @@ pub struct PreviewOptions {
     /// The stream's event type, instead of what each line says.
     #[arg(long, value_name = "TYPE")]
     pub event_type: Option<String>,
+}
+
+/// Of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyOptions {
+    /// The name of an archive sink, `s3://bucket/prefix` or a folder.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// A key that is trusted, PEM; may be given again. `custodex check` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Vec<PathBuf>,
+    /// A manifest that must be there, as an earlier `verify` printed it: finds an end that was cut off.
+    #[arg(long, value_name = "N:SHA256")]
+    pub expect_head: Option<String>,
+    /// Read every object: hashes, records, times.
+    #[arg(long)]
+    pub deep: bool,
 }
 
 /// Of `simulate`.

@@ -7,6 +7,7 @@ use super::run::transport;
 use super::status::{exit_of, table};
 use super::{Exit, Failure, Outcome, Place, logs, print, progress, runtime, say, send_test};
 use crate::config::{Config, Secrets, SinkEntry, Source};
+use crate::daemon::{StartError, folder, signing};
 use crate::ground::Ground;
 use crate::limits;
 use crate::net::Transport;
@@ -36,10 +37,11 @@ pub fn check(at: &Place, options: &CheckOptions) -> Outcome {
     for warning in &config.warnings {
         say(&format!("warning: {warning}"));
     }
+    let ground = Ground::real();
+    signing(&config, &ground)?;
     if options.offline {
         return Ok(Exit::Done);
     }
-    let ground = Ground::real();
     let findings = runtime()?.block_on(async {
         let transport = transport(&config)?;
         Ok::<_, Failure>(probe(&config, &ground, &transport).await)
@@ -60,6 +62,23 @@ pub fn check(at: &Place, options: &CheckOptions) -> Outcome {
     }
     print(format!("{}\n", lines.join("\n")).as_bytes())?;
     Ok(exit_of(findings.iter().all(|finding| finding.well || !finding.counts)))
+}
+
+/// Shows which key signs the manifests of archives.
+fn signing(config: &Config, ground: &Ground) -> Result<(), Failure> {
+    let folder = folder::keys(&config.data_dir);
+    let public = signing::public(ground.disk.as_ref(), config, &folder).map_err(StartError::from)?;
+    say(&public.map_or_else(
+        || "manifests: a signing key is made at the first start".to_owned(),
+        |key| {
+            format!(
+                "manifests are signed with {}; keep this to verify archives with:\n{}",
+                key.id(),
+                key.pem()
+            )
+        },
+    ));
+    Ok(())
 }
 
 async fn probe(config: &Config, ground: &Ground, transport: &Arc<dyn Transport>) -> Vec<Finding> {

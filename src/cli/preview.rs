@@ -93,8 +93,8 @@ impl Preview<'_> {
             _ => &[],
         };
         let own = || {
-            let token = json::first(std::str::from_utf8(bytes).ok()?, "type").flatten()?;
-            json::text(token).map(Cow::into_owned)
+            let [token] = json::first(std::str::from_utf8(bytes).ok()?, ["type"])?;
+            json::text(token?).map(Cow::into_owned)
         };
         let event_type = self.given.map(str::to_owned).or_else(own).unwrap_or_else(|| {
             let first = &self.config.sources[0].config.event_types[0];

@@ -68,7 +68,7 @@ type Sent = Result<String, SinkError>;
 
 fn send(config: &Config, entry: &SinkEntry, keys: &dyn SinkConfig) -> Result<Sent, Failure> {
     let ground = Ground::real();
-    let encoder = Encoder::new(entry.options, keys.max_record_bytes());
+    let encoder = Encoder::new(entry.options, keys.max_record_bytes()).redacting(entry.redaction.clone());
     let principal = config.sources.first().map(|source| source.config.principal.clone());
     let principal = principal.ok_or_else(|| Failure::Usage("the configuration has no source".to_owned()))?;
     let batch = sample(&encoder, &config.instance, &principal, ground.clock.now());

@@ -18,6 +18,7 @@ use super::error::Problem;
 use super::{Config, NetworkConfig, SinkEntry, Source, SpoolConfig, explain};
 use crate::format::{Content, Format, OcsfVersion, Options, Redaction, Select};
 use crate::ledger::SinkStart;
+use crate::secret::Secret;
 use crate::sink::{Keys, SinkType};
 use crate::source::openai::ComplianceConfig;
 use crate::units::{Size, Span};
@@ -45,6 +46,12 @@ struct Spool {
     keep: Option<Span>,
     #[serde(default, deserialize_with = "some_bytes")]
     max_bytes: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Custody {
+    signing_key: Option<Secret>,
 }
 
 #[derive(Default, Deserialize)]
@@ -114,11 +121,12 @@ pub(super) fn document(
     let sinks = sections(&mut root, "sinks", problems);
     let sinks = sinks.into_iter().filter_map(|section| sink(section, types, problems)).collect();
     let spool = part::<Spool>(&mut root, "spool", problems);
+    let custody = part::<Custody>(&mut root, "custody", problems);
     let network = part::<Network>(&mut root, "network", problems);
     let top = Spanned::new(0..0, DeValue::Table(root));
     let top = accept(
         Top::deserialize(ValueDeserializer::from(top)),
-        &["sources", "sinks", "spool", "network"],
+        &["sources", "sinks", "spool", "custody", "network"],
         problems,
     );
     let top = top.unwrap_or_default();
@@ -130,6 +138,7 @@ pub(super) fn document(
             keep: spool.keep.map_or(KEEP, |keep| keep.0),
             max_bytes: spool.max_bytes.unwrap_or(MAX_BYTES),
         },
+        signing_key: custody.signing_key,
         network: NetworkConfig { proxy: network.proxy, ca_file: network.ca_file },
         sources,
         sinks,

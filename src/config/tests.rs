@@ -206,6 +206,7 @@ fn the_example_has_every_key() {
     for key in ["keep", "max_bytes"] {
         has(of_header(&sections, "spool]"), key);
     }
+    has(of_header(&sections, "custody]"), "signing_key");
     for key in ["proxy", "ca_file"] {
         has(of_header(&sections, "network]"), key);
     }

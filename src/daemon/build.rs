@@ -8,15 +8,17 @@ use tokio::task::JoinSet;
 use tracing::error;
 
 use super::RunMode;
+use crate::archive::SigningKey;
 use crate::collect::{Fetcher, Finished, Lister, Mode, RETENTION, Shared, Signal, Stream, Unclaimed};
 use crate::config::{Config, SinkEntry, Source};
-use crate::deliver::{ArchiveSettings, ArchiveWorker, Letters, Refill, Settings, Worker};
+use crate::deliver::{ArchiveSettings, ArchiveWorker, Letters, Refill, Seal, Settings, Worker};
 use crate::digest::{hex, sha256};
 use crate::format::{Encoder, Format};
 use crate::ledger::{LedgerError, SinkRow};
 use crate::limits;
 use crate::net::Transport;
 use crate::secret::Secret;
+use crate::sink::reader::ArchiveReader;
 use crate::sink::{Archive, ArchiveConfig, Keys, Sink};
 use crate::source::openai::{Client, Key};
 
@@ -34,7 +36,7 @@ pub(super) struct SourceParts {
 /// One sink, ready to deliver.
 pub(super) enum SinkParts {
     Records { row: SinkRow, sink: Box<dyn Sink>, encoder: Encoder, settings: Settings },
-    Files { row: SinkRow, archive: Arc<dyn Archive>, settings: ArchiveSettings },
+    Files { row: SinkRow, archive: (Arc<dyn Archive>, Arc<dyn ArchiveReader>), settings: ArchiveSettings },
 }
 
 impl SourceParts {
@@ -160,6 +162,7 @@ pub(super) async fn sinks(
     config: &Config,
     mode: RunMode,
     refill: &Refill,
+    key: &Arc<SigningKey>,
 ) -> Result<Vec<SinkParts>, LedgerError> {
     shared.ledger.disable_sinks().await?;
     let mut sinks = Vec::new();
@@ -178,10 +181,12 @@ pub(super) async fn sinks(
             }
             Keys::Files(keys) => {
                 let archive = keys.open(shared.ground.clone(), &config.network, &writer(config, entry));
+                let archive = (archive, keys.reader(shared.ground.clone(), &config.network));
                 let (options, packing, rate) = (entry.options, keys.packing(), entry.rate);
                 let redaction = entry.redaction.clone();
                 let folder = config.data_dir.join(OUTGOING).join(&entry.name);
-                let settings = ArchiveSettings { options, redaction, packing, rate, once, folder };
+                let seal = Seal { instance: config.instance.clone(), key: key.clone() };
+                let settings = ArchiveSettings { options, redaction, packing, rate, once, folder, seal };
                 SinkParts::Files { row, archive, settings }
             }
         });

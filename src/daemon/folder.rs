@@ -69,6 +69,11 @@ impl Folder {
         self.path.join("dead-letters")
     }
 
+    /// Where the signing key lies.
+    pub fn keys(&self) -> PathBuf {
+        keys(&self.path)
+    }
+
     /// Where commands reach the daemon.
     pub fn socket(&self) -> PathBuf {
         socket(&self.path)
@@ -78,6 +83,11 @@ impl Folder {
 /// Where the ledger of a data folder lies.
 pub fn ledger(data_dir: &Path) -> PathBuf {
     data_dir.join("ledger.db")
+}
+
+/// Where the signing key of a data folder lies.
+pub fn keys(data_dir: &Path) -> PathBuf {
+    data_dir.join("keys")
 }
 
 /// Where the control socket of a data folder lies.

@@ -10,13 +10,12 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 use super::fill::{End, FillError, Filler, Place};
-use crate::archive::{self, LogFile, Packer, Packing, Tree};
+use crate::archive::{self, Inspected, LogFile, Packer, Packing, Tree};
 use crate::collect::Shared;
 use crate::digest::Sha256;
 use crate::disk::{Disk, DiskFile, PRIVATE_FILE};
 use crate::format::{Encoder, Format, Options, Redaction};
-use crate::ledger::{Counts, FileFacts, Position};
-use crate::limits;
+use crate::ledger::{Counts, FileFacts, LedgerError, Position};
 use crate::recovery::Recovery;
 use crate::sink::{Batch, Object, SinkError};
 
@@ -40,10 +39,18 @@ pub(super) enum MakeError {
     Sink(#[from] SinkError),
 }
 
+impl From<LedgerError> for MakeError {
+    fn from(error: LedgerError) -> Self {
+        Self::Fill(error.into())
+    }
+}
+
 /// An object whose bytes go with it.
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) object: Object,
+    /// What a manifest says of the log file.
+    pub(super) inspected: Inspected,
     disk: Arc<dyn Disk>,
 }
 
@@ -74,6 +81,28 @@ impl Write for Measured {
     }
 }
 
+/// Copies what is read through it.
+struct Tee<W> {
+    data: Box<dyn DiskFile>,
+    out: W,
+    /// More than there should be is found by its hash, and must not get into a file of known length.
+    left: u64,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Read for Tee<W> {
+    fn read(&mut self, window: &mut [u8]) -> io::Result<usize> {
+        let count = self.data.read(window)?;
+        let copied = count.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= copied as u64;
+        if let Err(error) = self.out.write_all(&window[..copied]) {
+            self.failed = Some(error);
+            return Err(io::Error::other("the copy failed"));
+        }
+        Ok(count)
+    }
+}
+
 impl Maker {
     /// Makes the folder of temporary files, and empties it of what a crash left.
     pub(super) fn prepare(&self) -> Result<(), SinkError> {
@@ -88,7 +117,7 @@ impl Maker {
 
     /// The object of a spooled file.
     pub(super) async fn make(&self, facts: &FileFacts) -> Result<Made, MakeError> {
-        let stream = self.shared.ledger.stream(facts.stream).await.map_err(FillError::from)?;
+        let stream = self.shared.ledger.stream(facts.stream).await?;
         let verbatim = self.options.format == Format::Raw;
         let tree = if verbatim { Tree::Raw } else { Tree::Normalized(self.options.format.name()) };
         let file = LogFile {
@@ -109,10 +138,17 @@ impl Maker {
             file_id: facts.file_id.clone(),
             records: facts.records,
         };
-        let mut made = Made { object, disk: self.shared.ground.disk.clone() };
-        let packer = self.begin(&made.object.body, verbatim.then_some(facts.bytes))?;
+        let disk = self.shared.ground.disk.clone();
+        let packer = self.begin(&object.body, verbatim.then_some(facts.bytes));
+        // From here on the file goes whatever happens.
+        let mut made = Made { object, inspected: Inspected::default(), disk };
+        let packer = packer?;
         let packer = if verbatim {
-            tokio::task::block_in_place(|| self.read(facts, packer))?
+            // Cutting may take memory for a huge record.
+            let _cutting = self.shared.cutting.acquire().await;
+            let (packer, inspected) = tokio::task::block_in_place(|| self.read(facts, packer))?;
+            made.inspected = inspected;
+            packer
         } else {
             tokio::task::block_in_place(|| self.read(facts, io::sink()))?;
             self.encode(facts, packer).await?
@@ -131,32 +167,22 @@ impl Maker {
     }
 
     /// Reads the whole spool file into `out`, and compares its hash.
-    fn read<W: Write>(&self, facts: &FileFacts, mut out: W) -> Result<W, MakeError> {
+    fn read<W: Write>(&self, facts: &FileFacts, out: W) -> Result<(W, Inspected), MakeError> {
         let sequence = facts.sequence;
         let unreadable = |source| FillError::Spool { sequence, source };
-        let mut data =
+        let data =
             self.shared.ground.disk.open(&self.shared.spool.names(sequence).data).map_err(unreadable)?;
-        let mut window = vec![0; limits::COPY_WINDOW];
-        let (mut sum, mut length) = (Sha256::new(), 0);
-        loop {
-            let count = match data.read(&mut window) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unreadable(error).into()),
-            };
-            sum.update(&window[..count]);
-            length += count as u64;
-            // More than there should be is found below, and must not get into a file of known length.
-            if length <= facts.bytes {
-                out.write_all(&window[..count]).map_err(|error| self.no_room(&error))?;
-            }
+        let mut tee = Tee { data, out, left: facts.bytes, failed: None };
+        let inspected = archive::inspect(&mut tee);
+        if let Some(error) = tee.failed {
+            return Err(self.no_room(&error).into());
         }
-        if length != facts.bytes || sum.finish() != facts.sha256 {
+        let inspected = inspected.map_err(unreadable)?;
+        if inspected.bytes != facts.bytes || inspected.sha256 != facts.sha256 {
             let changed = io::Error::new(io::ErrorKind::InvalidData, "it is not what was collected");
             return Err(unreadable(changed).into());
         }
-        Ok(out)
+        Ok((tee.out, inspected))
     }
 
     /// Every record of the file, repeats included, as other sinks would get it.

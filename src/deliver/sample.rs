@@ -7,7 +7,6 @@
 //! An archive holds log files and manifests only, so its probe is one object of a fixed name and content
 //! outside their folders, put twice: the second time has to be refused.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,11 +17,11 @@ use tokio::time::{sleep, timeout};
 use super::health::out_of_order;
 use crate::archive::Packing;
 use crate::digest::sha256;
-use crate::format::{Encode, Encoder};
+use crate::format::Encoder;
 use crate::ledger::{Ledger, SinkRow};
 use crate::limits;
 use crate::record::reader::Shape;
-use crate::record::{Origin, RawRecord, Record, json as token};
+use crate::record::{Origin, RawRecord, Record};
 use crate::recovery::Recovery;
 use crate::sink::{self, About, Archive, Batch, Object, Put, Sink, SinkError};
 use crate::words::Principal;
@@ -40,6 +39,7 @@ pub fn sample(encoder: &Encoder, instance: &str, principal: &Principal, now: Tim
         "event_id": format!("{FILE_ID}-{}", now.as_nanosecond()),
         "type": EVENT_TYPE,
         "timestamp": now.to_string(),
+        "principal": { "id": principal.id, "type": principal.kind.upstream() },
         "action": "TEST",
         "synthetic": true,
         "target": { "kind": "instance", "name": instance },
@@ -63,22 +63,15 @@ pub fn sample(encoder: &Encoder, instance: &str, principal: &Principal, now: Tim
         sha256: hash,
         event_id: None,
     };
-    let record = Record::parse(&origin, raw);
+    let shown = Arc::new(sink::Origin {
+        principal: principal.id.clone(),
+        event_type: EVENT_TYPE.to_owned(),
+        file_id: FILE_ID.to_owned(),
+    });
+    let (record, observed) = (Record::parse(&origin, raw), now.to_string().into());
     let mut bytes = Vec::new();
-    encoder.encode(&record, &mut bytes);
+    let about = encoder.encode_and(&record, &mut bytes, |seen| About::of(seen, &observed, &shown));
     bytes.push(b'\n');
-    let about = About {
-        action: record.action.and_then(token::text).map(Cow::into_owned),
-        outcome: record.outcome.result,
-        id: record.id,
-        time: record.time,
-        observed: now.to_string().into(),
-        origin: Arc::new(sink::Origin {
-            principal: principal.id.clone(),
-            event_type: EVENT_TYPE.to_owned(),
-            file_id: FILE_ID.to_owned(),
-        }),
-    };
     Batch { ends: vec![bytes.len()], bytes, about: vec![about] }
 }
 

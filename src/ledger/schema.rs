@@ -99,6 +99,28 @@ CREATE TABLE sink (
     last_error TEXT,
     hint TEXT
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE archived (                  -- objects of archives, as they lie there
+    sink TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    record_root BLOB NOT NULL,
+    oldest_event TEXT,
+    newest_event TEXT,
+    PRIMARY KEY (sink, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chain (
+    sink TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    number INTEGER NOT NULL,             -- of the newest manifest
+    head BLOB NOT NULL,                  -- sha256 of its envelope
+    key_id TEXT NOT NULL,
+    sealed INTEGER NOT NULL,             -- files before this sequence are in manifests
+    written_at INTEGER NOT NULL,
+    envelope BLOB,                       -- to be put, exactly so
+    PRIMARY KEY (sink, instance)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE dead_letter (
     id INTEGER PRIMARY KEY,
     sink TEXT NOT NULL,

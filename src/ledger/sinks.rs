@@ -105,6 +105,32 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<SinkRow>> {
         .collect()
 }
 
+/// Moves a sink's position, with its accounts and its memory.
+pub(super) fn move_to(
+    connection: &Connection,
+    name: &str,
+    position: Position,
+    counts: Counts,
+    memory: &[u8],
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE sink SET sequence = ?2, record = ?3, delivered = ?4, repeats = ?5,
+             deselected = ?6, dead_letters = ?7, memory = ?8 WHERE name = ?1",
+        )?
+        .execute(params![
+            name,
+            position.sequence,
+            position.record,
+            counts.delivered,
+            counts.repeats,
+            counts.deselected,
+            counts.dead_letters,
+            memory
+        ])
+        .map(drop)
+}
+
 impl Ledger {
     /// Every enabled sink.
     pub async fn sinks(&self) -> Result<Vec<SinkRow>, LedgerError> {
@@ -176,25 +202,7 @@ impl Ledger {
         counts: Counts,
         memory: Vec<u8>,
     ) -> Result<(), LedgerError> {
-        self.call(move |connection| {
-            connection
-                .prepare_cached(
-                    "UPDATE sink SET sequence = ?2, record = ?3, delivered = ?4, repeats = ?5,
-                     deselected = ?6, dead_letters = ?7, memory = ?8 WHERE name = ?1",
-                )?
-                .execute(params![
-                    name,
-                    position.sequence,
-                    position.record,
-                    counts.delivered,
-                    counts.repeats,
-                    counts.deselected,
-                    counts.dead_letters,
-                    memory
-                ])
-                .map(drop)
-        })
-        .await
+        self.call(move |connection| move_to(connection, &name, position, counts, &memory)).await
     }
 
     /// Records how a sink fares.

@@ -44,12 +44,15 @@ pub fn members(text: &str) -> Option<Vec<Member<'_>>> {
     Some(members)
 }
 
-/// The first value of a key; `None` when the text is no JSON object.
-pub fn first<'a>(text: &'a str, key: &str) -> Option<Option<&'a str>> {
-    let mut found = None;
+/// The first value of each key; `None` when the text is no JSON object.
+pub fn first<'a, const N: usize>(text: &'a str, keys: [&str; N]) -> Option<[Option<&'a str>; N]> {
+    let mut found = [None; N];
     each(text, |(name, value)| {
-        if found.is_none() && self::text(name).as_deref() == Some(key) {
-            found = Some(value);
+        let name = self::text(name);
+        for (found, key) in found.iter_mut().zip(keys) {
+            if found.is_none() && name.as_deref() == Some(key) {
+                *found = Some(value);
+            }
         }
     })?;
     Some(found)

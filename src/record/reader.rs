@@ -44,6 +44,15 @@ pub struct Cut {
     pub sha256: [u8; 32],
     /// Its event id, if it is a string that is not empty.
     pub event_id: Option<String>,
+    /// Its top-level `timestamp`, likewise.
+    pub timestamp: Option<String>,
+}
+
+/// What a record says of itself.
+#[derive(Default)]
+struct Says {
+    event_id: Option<String>,
+    timestamp: Option<String>,
 }
 
 /// Reads records one after another.
@@ -104,13 +113,13 @@ impl<R: Read> Reader<R> {
         let line = &self.buffer[self.start..self.start + held.length];
         let cut = if line.iter().all(|byte| is_blank(*byte)) {
             None
-        } else if let Some(event_id) = object(line) {
-            Some(self.cut(0, held.length, Shape::Object, event_id))
+        } else if let Some(says) = object(line) {
+            Some(self.cut(0, held.length, Shape::Object, says))
         } else if std::str::from_utf8(line).is_ok() && objects_may_meet(line) {
             self.rest = Some(held);
             return None;
         } else {
-            Some(self.cut(0, held.length, Shape::Malformed, None))
+            Some(self.cut(0, held.length, Shape::Malformed, Says::default()))
         };
         self.advance(held.with_end);
         cut
@@ -123,19 +132,20 @@ impl<R: Read> Reader<R> {
         let mut values = serde_json::Deserializer::from_slice(&line[blanks..]).into_iter::<&RawValue>();
         let first = values.next().and_then(Result::ok).map(|value| value.get().as_bytes());
         let found = first.and_then(|first| Some((blanks + first.len(), object(first)?)));
-        let Some((end, event_id)) = found else {
-            let cut = (blanks < rest.length).then(|| self.cut(blanks, rest.length, Shape::Malformed, None));
+        let Some((end, says)) = found else {
+            let malformed = || self.cut(blanks, rest.length, Shape::Malformed, Says::default());
+            let cut = (blanks < rest.length).then(malformed);
             self.advance(rest.with_end);
             return cut;
         };
-        let cut = self.cut(blanks, end, Shape::Object, event_id);
+        let cut = self.cut(blanks, end, Shape::Object, says);
         self.advance(end);
         self.rest = Some(Held { length: rest.length - end, with_end: rest.with_end - end });
         Some(cut)
     }
 
     /// A record from `from` to `to` behind what was handed out.
-    fn cut(&self, from: usize, to: usize, shape: Shape, event_id: Option<String>) -> Cut {
+    fn cut(&self, from: usize, to: usize, shape: Shape, says: Says) -> Cut {
         let bytes = &self.buffer[self.start + from..self.start + to];
         Cut {
             offset: self.offset + from as u64,
@@ -143,7 +153,8 @@ impl<R: Read> Reader<R> {
             line: self.line,
             shape,
             sha256: sha256(bytes),
-            event_id,
+            event_id: says.event_id,
+            timestamp: says.timestamp,
         }
     }
 
@@ -240,6 +251,7 @@ impl<R: Read> Reader<R> {
             shape: Shape::Oversized,
             sha256: hash.finish(),
             event_id: scanner.event_id(),
+            timestamp: None,
         })
     }
 }
@@ -261,12 +273,14 @@ fn objects_may_meet(line: &[u8]) -> bool {
     memchr::memchr_iter(b'{', line).any(|at| before(at) == Some(&b'}'))
 }
 
-/// The event id of an object: the first one, if it is a text that is not empty. `None` for no object.
-#[expect(clippy::option_option, reason = "no object, no id, an id are three things")]
-fn object(bytes: &[u8]) -> Option<Option<String>> {
-    let token = json::first(std::str::from_utf8(bytes).ok()?, "event_id")?;
-    let token = token.filter(|token| json::is_text(token));
-    Some(token.map(|token| json::text(token).map_or_else(|| token.to_owned(), Into::into)))
+/// What an object says: of each the first one, if it is a text that is not empty. `None` for no object.
+fn object(bytes: &[u8]) -> Option<Says> {
+    let tokens = json::first(std::str::from_utf8(bytes).ok()?, ["event_id", "timestamp"])?;
+    let [event_id, timestamp] = tokens.map(|token| {
+        let token = token.filter(|token| json::is_text(token))?;
+        Some(json::text(token).map_or_else(|| token.to_owned(), Into::into))
+    });
+    Some(Says { event_id, timestamp })
 }
 
 #[cfg(test)]

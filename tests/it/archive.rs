@@ -19,12 +19,12 @@ const KILLS_A_ROUND: u64 = 10;
 /// A process lives at most this long before it is killed, milliseconds.
 const LIFE: u64 = 700;
 
-fn small() -> Simulator {
+pub fn small() -> Simulator {
     Simulator::start(&["--days", "4", "--files-per-day", "3", "--records-per-file", "30"])
 }
 
 /// A place whose only other sink is a directory archive with more keys.
-fn place(simulator: &Simulator, more: &str) -> (Place, PathBuf) {
+pub fn place(simulator: &Simulator, more: &str) -> (Place, PathBuf) {
     let place = Place::new(simulator, &simulator.sources, "");
     let folder = place.data().parent().unwrap().join("archive");
     let sink = format!(
@@ -74,8 +74,13 @@ pub fn content_of(key: &str, bytes: &[u8]) -> (String, String) {
     (id.to_owned(), hash)
 }
 
+/// Those that hold log files.
+pub fn objects(folder: &Path) -> Vec<PathBuf> {
+    files(&folder.join("raw"))
+}
+
 pub fn archived(folder: &Path) -> BTreeMap<String, String> {
-    let files = files(folder);
+    let files = objects(folder);
     let found: BTreeMap<String, String> = files
         .iter()
         .map(|path| {
@@ -101,11 +106,11 @@ fn every_served_file_is_archived_and_a_second_delivery_changes_nothing() {
         assert_eq!((&sink["guarantee"], &sink["state"]), (&"durable".into(), &"ok".into()));
         assert_eq!((&sink["records_pending"], &sink["repeats_suppressed"]), (&0.into(), &0.into()));
         let stamps = |folder: &Path| -> Vec<(u64, i64, i64)> {
-            let metadata = files(folder).into_iter().map(|path| fs::metadata(path).unwrap());
+            let metadata = objects(folder).into_iter().map(|path| fs::metadata(path).unwrap());
             metadata.map(|found| (found.ino(), found.mtime(), found.mtime_nsec())).collect()
         };
         let before = stamps(&folder);
-        fs::remove_dir_all(place.data()).unwrap();
+        place.begin_anew();
         place.run_to(&["run", "--once"], 0);
         assert_eq!(stamps(&folder), before, "{compression}");
         assert_eq!(files(&place.data().join("outgoing")), Vec::<PathBuf>::new());
@@ -117,11 +122,11 @@ fn a_changed_object_is_an_alarm_and_nothing_is_overwritten() {
     let simulator = small();
     let (place, folder) = place(&simulator, "");
     place.run_to(&["run", "--once"], 0);
-    let victim = files(&folder).remove(0);
+    let victim = objects(&folder).remove(0);
     let whole = fs::read(&victim).unwrap();
     fs::write(&victim, zstd::encode_all(&b"forged\n"[..], 3).unwrap()).unwrap();
     let forged = fs::read(&victim).unwrap();
-    fs::remove_dir_all(place.data()).unwrap();
+    place.begin_anew();
     let output = place.run_to(&["run", "--once"], 3);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("ERROR") && said.contains("with other content"), "{said}");
@@ -141,7 +146,7 @@ fn killed_at_any_moment_each_log_file_is_archived_once() {
         for _ in 0..KILLS_A_ROUND {
             kill_after(&mut place.command(&["run"]), Duration::from_millis(random.u64(1..LIFE)));
             // A name that can be seen is a whole object.
-            let whole = files(&folder)
+            let whole = objects(&folder)
                 .into_iter()
                 .filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.'));
             for path in whole {

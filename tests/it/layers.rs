@@ -36,13 +36,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "collect", "config", "deliver", "disk", "format", "ground", "ledger", "net", "sink", "source",
-            "spool", "status",
+            "archive", "collect", "config", "deliver", "disk", "format", "ground", "ledger", "net", "sink",
+            "source", "spool", "status",
         ],
     ),
     (
         "cli",
         &[
+            "archive",
             "collect",
             "config",
             "daemon",

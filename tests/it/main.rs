@@ -6,6 +6,7 @@
 mod archive;
 mod chaos;
 mod cli;
+mod custody;
 mod demo;
 mod faults;
 mod hec;

@@ -113,6 +113,8 @@ impl Store {
         let folder = tempfile::tempdir_in(self.folder.path()).unwrap();
         let lines = self.tool(&["dump", BUCKET, folder.path().to_str().unwrap()]);
         let mut seen: Vec<Seen> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        // The chain has a test of its own.
+        seen.retain(|version| !version["key"].as_str().unwrap().contains("/manifest/v1/"));
         for version in &mut seen {
             let bytes = fs::read(version["path"].as_str().unwrap()).unwrap();
             version["bytes"] = BASE64_STANDARD.encode(bytes).into();
@@ -196,7 +198,7 @@ fn a_second_delivery_changes_nothing(store: &Store, place: &Place, simulator: &S
     store.run(place, &["run", "--once"], 0);
     let first = store.versions();
     assert_archived(&first, simulator);
-    fs::remove_dir_all(place.data()).unwrap();
+    place.begin_anew();
     store.run(place, &["run", "--once"], 0);
     assert_eq!(identities(&store.versions()), identities(&first));
     first
@@ -220,6 +222,8 @@ fn moto_has_each_object_once_as_it_was_asked_for() {
         let days = (version["until"].as_f64().unwrap() - now()) / 86_400.0;
         assert!((6.9..=7.0).contains(&days), "{days}");
     }
+    let verified = store.run(&place, &["verify", "--from", "archive", "--deep"], 0);
+    assert_eq!(verified.matches("chain manifest/v1/").count(), 2, "{verified}");
 }
 
 #[test]
@@ -266,7 +270,7 @@ fn moto_with_other_content_or_no_bucket_pauses_with_the_next_step() {
     let seen = store.versions();
     let key = seen[0]["key"].as_str().unwrap();
     store.tool(&["put", BUCKET, key, "forged"]);
-    fs::remove_dir_all(place.data()).unwrap();
+    place.begin_anew();
     let alarm = store.run(&place, &["run", "--once"], 3);
     assert!(alarm.contains("without our hash") && alarm.contains("ERROR"), "{alarm}");
     let after = store.versions();
@@ -278,8 +282,8 @@ fn moto_with_other_content_or_no_bucket_pauses_with_the_next_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moto_and_ceph_give_back_what_lies_there() {
-    // Not every store keeps the checksum it was given.
-    for (store, keeps) in [(Store::moto(), true), (Store::ceph(), false)] {
+    // Where a store keeps no checksum it was given, the object's own metadata has it.
+    for store in [Store::moto(), Store::ceph()] {
         store.tool(&["make", BUCKET]);
         let simulator = small();
         let place = store.place(&simulator, "");
@@ -317,7 +321,7 @@ async fn moto_and_ceph_give_back_what_lies_there() {
             assert_eq!(read.await.unwrap().unwrap(), stored);
             let found = reader.head(&object.key).await.unwrap().unwrap();
             assert_eq!(found.size, stored.len() as u64);
-            assert_eq!(found.sha256, keeps.then(|| sha256(&stored)));
+            assert_eq!(found.sha256, Some(sha256(&stored)));
             assert_eq!((object.size, &object.etag), (found.size, &found.etag));
             let (id, hash) = content_of(&object.key, &stored);
             assert_eq!(found.verbatim_sha256.map(|hash| hex(&hash)), Some(hash));

@@ -167,6 +167,17 @@ impl Place {
         self.folder.path().join("output")
     }
 
+    /// Loses the data folder; what begins then is another instance, with a chain of its own.
+    pub fn begin_anew(&self) {
+        fs::remove_dir_all(self.data()).unwrap();
+        let text = fs::read_to_string(self.config()).unwrap();
+        let text = match text.strip_prefix("instance") {
+            Some(rest) => rest.split_once('\n').unwrap().1.to_owned(),
+            None => text,
+        };
+        fs::write(self.config(), format!("instance = \"anew-{}\"\n{text}", fastrand::u32(..))).unwrap();
+    }
+
     /// The program with this configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);

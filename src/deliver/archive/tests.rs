@@ -12,13 +12,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::archive::unpack;
+use crate::archive::{Envelope, Manifest, SigningKey, unpack};
 use crate::digest::{hex, sha256};
 use crate::disk::PRIVATE_FILE;
 use crate::format::Format;
-use crate::ground::Ground;
+use crate::ground::{Ground, Points};
 use crate::ledger::{Collected, Ledger, NewFile, PageEntry, PendingFile, SinkStart};
 use crate::sink::Object;
+use crate::sink::reader::{Body, Found, Page};
 use crate::spool::{self, Spool};
 use crate::words::{Principal, PrincipalKind};
 
@@ -91,8 +92,44 @@ impl Archive for Scripted {
     }
 }
 
+impl ArchiveReader for Scripted {
+    fn place(&self) -> String {
+        "script".into()
+    }
+
+    fn list<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> BoxFuture<'a, Result<Page, SinkError>> {
+        unreachable!("a writer lists nothing")
+    }
+
+    fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Found>, SinkError>> {
+        let size = self.0.lock().unwrap().objects.get(key).map(|bytes| bytes.len() as u64);
+        Box::pin(async move { Ok(size.map(|size| Found { size, ..Found::default() })) })
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Body>, SinkError>> {
+        let bytes = self.0.lock().unwrap().objects.get(key).cloned();
+        Box::pin(async move {
+            Ok(bytes.map(|bytes| Body { size: bytes.len() as u64, bytes: Box::new(io::Cursor::new(bytes)) }))
+        })
+    }
+}
+
+/// Fails at one point, once.
+#[derive(Debug)]
+struct Trip(&'static str, std::sync::atomic::AtomicBool);
+
+impl Points for Trip {
+    fn reach(&self, name: &'static str) -> io::Result<()> {
+        if name == self.0 && !self.1.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Err(io::Error::other("tripped"));
+        }
+        Ok(())
+    }
+}
+
 struct Bench {
     shared: Shared,
+    key: Arc<SigningKey>,
     folder: TempDir,
     options: Options,
     once: bool,
@@ -116,6 +153,7 @@ impl Bench {
         let collected = Collected { next_sequence: FILES + 1, ..Collected::default() };
         let bench = Self {
             shared: Shared::new(ground, ledger, spool, u64::MAX, &collected),
+            key: Arc::new(SigningKey::generate().unwrap().0),
             folder,
             options: Options { format: Format::Raw, ..Options::default() },
             once: true,
@@ -171,9 +209,11 @@ impl Bench {
             rate: None,
             once: self.once,
             folder: self.outgoing(),
+            seal: Seal { instance: "i".into(), key: self.key.clone() },
         };
         let over = watch::Sender::new(true).subscribe();
-        ArchiveWorker::new(self.shared.clone(), row, Arc::new(archive.clone()), settings, over)
+        let archive = (Arc::new(archive.clone()) as _, Arc::new(archive.clone()) as _);
+        ArchiveWorker::new(self.shared.clone(), row, archive, settings, over)
     }
 
     /// The first file that is to be fetched again.
@@ -195,8 +235,11 @@ impl Bench {
     /// Every log file is there once, with its bytes, and nothing is left on the way.
     async fn assert_complete(&self, archive: &Scripted) {
         let objects = archive.0.lock().unwrap().objects.clone();
-        let found: Vec<(String, Vec<u8>)> =
-            objects.iter().map(|(key, bytes)| (key.clone(), unpacked(bytes))).collect();
+        let found: Vec<(String, Vec<u8>)> = objects
+            .iter()
+            .filter(|(key, _)| key.starts_with("raw/"))
+            .map(|(key, bytes)| (key.clone(), unpacked(bytes)))
+            .collect();
         let expected: Vec<(String, Vec<u8>)> = (1..=FILES)
             .map(|file| {
                 let key = format!(
@@ -325,4 +368,96 @@ async fn another_format_has_every_record_beside_the_raw_ones() {
         assert!(lines.iter().all(|line| line["provenance"]["log_file_id"] == format!("f{file}")));
         assert_eq!(lines[0]["id"], lines[1]["id"], "the repeat is in it");
     }
+}
+
+/// The manifests of the archive, in order, and the hashes of their envelopes.
+fn manifests(archive: &Scripted) -> Vec<(Manifest, [u8; 32])> {
+    let script = archive.0.lock().unwrap();
+    let envelopes =
+        script.objects.iter().filter(|(key, _)| key.starts_with("manifest/") && !key.contains(".pub."));
+    envelopes
+        .map(|(_, bytes)| (Manifest::read(&Envelope::read(bytes).unwrap().payload).unwrap(), sha256(bytes)))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_run_adds_a_link_and_each_file_is_sealed_once() {
+    let mut bench = Bench::new().await;
+    let archive = Scripted::default();
+    for _ in 0..3 {
+        bench.worker(&archive).await.run().await;
+    }
+    let chain = manifests(&archive);
+    let numbers: Vec<u64> = chain.iter().map(|(manifest, _)| manifest.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    for two in chain.windows(2) {
+        assert_eq!(two[1].0.previous.map(|hash| hash.0), Some(two[0].1));
+    }
+    let sealed: Vec<u64> = chain.iter().map(|(manifest, _)| manifest.files.len() as u64).collect();
+    assert_eq!(sealed, [FILES, 0, 0]);
+    let script = archive.0.lock().unwrap();
+    for (number, file) in (1..).zip(&chain[0].0.files) {
+        let object = &script.objects[&file.key];
+        assert_eq!((file.object_bytes, file.object_sha256.0), (object.len() as u64, sha256(object)));
+        assert_eq!((file.sha256.0, file.records), (sha256(&content(number)), RECORDS + number));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_around_a_put_repeats_the_same_bytes() {
+    for point in ["manifest put", "manifest recorded"] {
+        let mut bench = Bench::new().await;
+        let archive = Scripted::default();
+        bench.once = false;
+        bench.shared.ground.points = Arc::new(Trip(point, false.into()));
+        let worker = bench.worker(&archive).await;
+        let (stop, running) = (bench.shared.stop.clone(), tokio::spawn(worker.run()));
+        while bench.row().await.position.sequence <= FILES {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+        let chain = bench.shared.ledger.chain("a".into(), "i".into()).await.unwrap();
+        let written = chain.envelope.clone().unwrap();
+        bench.once = true;
+        bench.worker(&archive).await.run().await;
+        let (key, next) = ("manifest/v1/i/000000000001.json", "manifest/v1/i/000000000002.json");
+        let script = archive.0.lock().unwrap();
+        assert_eq!(script.objects[key], written, "{point}");
+        let next = Manifest::read(&Envelope::read(&script.objects[next]).unwrap().payload).unwrap();
+        assert_eq!((next.previous.map(|hash| hash.0), next.files.len()), (Some(sha256(&written)), 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_the_ledger_does_not_know_pauses_before_anything_is_put() {
+    let mut bench = Bench::new().await;
+    let archive = Scripted::default();
+    let foreign = ("manifest/v1/i/000000000001.json".to_owned(), b"{}".to_vec());
+    archive.0.lock().unwrap().objects.extend([foreign]);
+    bench.worker(&archive).await.run().await;
+    let row = bench.row().await;
+    assert_eq!((row.state.as_str(), row.position.sequence), ("paused", 1));
+    assert!(row.hint.unwrap().contains("rebuild"));
+    assert_eq!(archive.0.lock().unwrap().objects.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_was_there_is_sealed_as_it_lies_there() {
+    let mut bench = Bench::new().await;
+    let archive = Scripted::default();
+    bench.worker(&archive).await.run().await;
+    let (key, other) = {
+        let mut script = archive.0.lock().unwrap();
+        let key = script.objects.keys().find(|key| key.contains("_f3_")).unwrap().clone();
+        let other = zstd::encode_all(&content(3)[..], 19).unwrap();
+        script.objects.retain(|one, _| *one == key);
+        assert_ne!(script.objects.insert(key.clone(), other.clone()), Some(other.clone()));
+        (key, other)
+    };
+    let mut again = Bench::new().await;
+    again.worker(&archive).await.run().await;
+    let chain = manifests(&archive);
+    let file = chain[0].0.files.iter().find(|file| file.key == key).unwrap();
+    assert_eq!((file.object_bytes, file.object_sha256.0), (other.len() as u64, sha256(&other)));
 }

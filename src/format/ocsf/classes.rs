@@ -170,8 +170,8 @@ fn role(view: &View<'_>, verb: Verb) -> Option<Class> {
     }
     let mut rest = Vec::new();
     view.record.write_unmapped(&mut rest);
-    let data = json::first(std::str::from_utf8(&rest).ok()?, "action_data")??;
-    let named = ["new_role", "role"].into_iter().find_map(|key| json::first(data, key).flatten());
+    let [data] = json::first(std::str::from_utf8(&rest).ok()?, ["action_data"])?;
+    let named = json::first(data?, ["new_role", "role"])?.into_iter().flatten().next();
     let token = named.filter(|token| json::is_text(token) && token.len() <= MAX_ROLE)?;
     let activity =
         if verb == Verb::Delete { (2, Some("Revoke Privileges")) } else { (1, Some("Assign Privileges")) };

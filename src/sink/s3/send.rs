@@ -24,6 +24,8 @@ use crate::sink::{Object, SinkError};
 const CONTENT_TYPE: &str = "application/x-ndjson";
 /// Metadata: hash of the verbatim log file.
 const SHA256: &str = "custodex-sha256";
+/// Metadata: hash of the object itself, for stores that keep none.
+const OBJECT_SHA256: &str = "custodex-object-sha256";
 /// Metadata: the log file's id, percent-encoded.
 const FILE_ID: &str = "custodex-file-id";
 /// Metadata: how many records it has.
@@ -57,6 +59,7 @@ pub(super) async fn put(
         .content_length(length)
         .content_type(CONTENT_TYPE)
         .metadata(SHA256, hex(&object.verbatim_sha256))
+        .metadata(OBJECT_SHA256, hex(&object.sha256))
         .metadata(FILE_ID, utf8_percent_encode(&object.file_id, NON_ALPHANUMERIC).to_string())
         .metadata(RECORDS, object.records.to_string())
         .body(body);
@@ -125,7 +128,9 @@ pub(super) async fn head(
         found: Found {
             size: found.content_length().unwrap_or_default().try_into().unwrap_or_default(),
             etag: found.e_tag().map(str::to_owned),
-            sha256: kept.and_then(|hash| hash.try_into().ok()),
+            sha256: kept
+                .and_then(|hash| hash.try_into().ok())
+                .or_else(|| told(OBJECT_SHA256).and_then(unhex32)),
             verbatim_sha256: told(SHA256).and_then(unhex32),
             file_id: file_id.map(Cow::into_owned),
             records: told(RECORDS).and_then(|text| text.parse().ok()),

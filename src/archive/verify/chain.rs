@@ -1,0 +1,163 @@
+//! One chain: its manifests in order, each by its signature, its number and the hash of the one before.
+
+use std::io::Read;
+
+use futures_util::{StreamExt, stream};
+
+use super::{ChainFolder, ChainSummary, Sealed, Verifier, object, short};
+use crate::archive::{Envelope, Hash, MANIFEST_TYPE, Manifest, PublicKey, SealedFile, chain_folder};
+use crate::digest::sha256;
+use crate::limits;
+
+impl Verifier {
+    pub(super) async fn chain(&mut self, at: u32, folder: &str, files: &ChainFolder) -> Result<(), String> {
+        let keys = self.keys(folder, files).await?;
+        let mut summary = ChainSummary { folder: folder.to_owned(), ..ChainSummary::default() };
+        let (mut expected, mut previous, mut known) = (1, None, true);
+        let mut holes = Vec::new();
+        for &number in &files.numbers {
+            let key = manifest_name(folder, number);
+            if number != expected {
+                let what = format!("is missing: the chain has nothing before manifest {number}");
+                self.report.fault(manifest_name(folder, expected), what);
+                known = false;
+            }
+            expected = number + 1;
+            let Some(bytes) = self.small(&key).await? else {
+                self.report.fault(key, "is gone, or larger than any manifest");
+                known = false;
+                continue;
+            };
+            let hash = sha256(&bytes);
+            summary.manifests += 1;
+            summary.head = Some((number, Hash(hash)));
+            self.head_found |= self.options.expected_head == Some((number, hash));
+            match opened(&bytes, &keys) {
+                Err(what) => self.report.fault(key, what),
+                Ok((manifest, signer)) => {
+                    if summary.keys.last().is_none_or(|(_, last)| *last != signer) {
+                        summary.keys.push((number, signer));
+                    }
+                    if manifest.number != number || chain_folder(&manifest.instance) != folder {
+                        let what = format!("is manifest {} of {:?}", manifest.number, manifest.instance);
+                        self.report.fault(key.clone(), what);
+                    }
+                    if known && manifest.previous.map(|hash| hash.0) != previous {
+                        self.report.fault(key.clone(), "does not follow the manifest before it");
+                    }
+                    summary.written_at.clone_from(&manifest.written_at);
+                    self.report.calendar.add(&manifest);
+                    holes.clone_from(&manifest.holes);
+                    self.files(at, number, manifest.files).await?;
+                }
+            }
+            (previous, known) = (Some(hash), true);
+        }
+        self.report.holes.append(&mut holes);
+        for (number, id) in &summary.keys {
+            if !files.keys.contains(id) {
+                let what = format!("is missing: it signs from manifest {number} on");
+                self.report.fault(format!("{folder}{id}.pub.pem"), what);
+            }
+        }
+        self.report.chains.push(summary);
+        Ok(())
+    }
+
+    /// The keys to trust; those that lie in the archive are looked at in any case.
+    async fn keys(&mut self, folder: &str, files: &ChainFolder) -> Result<Vec<PublicKey>, String> {
+        let mut found = Vec::new();
+        for id in &files.keys {
+            let name = format!("{folder}{id}.pub.pem");
+            let text = self.small(&name).await?.and_then(|bytes| String::from_utf8(bytes).ok());
+            // Byte for byte, so that no change goes unseen.
+            let key = text.and_then(|text| PublicKey::from_pem(&text).ok().filter(|key| key.pem() == text));
+            match key.filter(|key| key.id() == *id) {
+                None => self.report.fault(name, "is not the public key that its name says"),
+                Some(key) if !self.options.pinned.is_empty() && !self.options.pinned.contains(&key) => {
+                    self.report.fault(name, "is a public key that is not pinned");
+                }
+                Some(key) => found.push(key),
+            }
+        }
+        Ok(if self.options.pinned.is_empty() { found } else { self.options.pinned.clone() })
+    }
+
+    async fn files(&mut self, chain: u32, number: u64, files: Vec<SealedFile>) -> Result<(), String> {
+        for file in &files {
+            self.report.files += 1;
+            self.report.records += file.records;
+            self.report.bytes += file.bytes;
+            if !object::is_named(file) {
+                self.report
+                    .fault(file.key.clone(), "is sealed under a name that is not that of its log file");
+            }
+            if let Some(name) = object::Name::read(&file.key) {
+                self.stems.insert(short(name.stem), short(name.folder));
+            }
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            let sealed = Sealed { size: file.object_bytes, chain, number, seen: false };
+            if let Some(other) = self.sealed.insert(short(&file.key), sealed)
+                && (other.chain == chain || other.size != file.object_bytes)
+            {
+                self.report
+                    .fault(file.key.clone(), format!("is sealed twice, in {} and {number}", other.number));
+            }
+        }
+        if !self.options.deep {
+            return Ok(());
+        }
+        let source = &self.source;
+        let read = stream::iter(files).map(|file| async move {
+            let found = object::check(source, &file).await;
+            (file.key, found)
+        });
+        let found: Vec<_> = read.buffer_unordered(limits::VERIFY_IN_FLIGHT).collect().await;
+        for (key, result) in found {
+            for what in result? {
+                self.report.fault(key.clone(), what);
+            }
+        }
+        Ok(())
+    }
+
+    /// A manifest that was read before.
+    pub(super) async fn manifest_again(&self, folder: &str, number: u64) -> Result<Option<Manifest>, String> {
+        let bytes = self.small(&manifest_name(folder, number)).await?;
+        let envelope = bytes.as_deref().and_then(Envelope::read);
+        Ok(envelope.and_then(|envelope| Manifest::read(&envelope.payload).ok()))
+    }
+
+    /// An object that is held in memory; none when it is gone or too large.
+    async fn small(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        let Some(body) = self.source.get(key).await? else { return Ok(None) };
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            body.take(limits::MANIFEST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let bytes = read.await.map_err(|panic| panic.to_string())?;
+        let bytes = bytes.map_err(|error| format!("cannot read {key}: {error}"))?;
+        Ok((bytes.len() as u64 <= limits::MANIFEST_BYTES).then_some(bytes))
+    }
+}
+
+fn manifest_name(folder: &str, number: u64) -> String {
+    format!("{folder}{number:012}.json")
+}
+
+/// A manifest, and the id of the key that signed it.
+fn opened(bytes: &[u8], keys: &[PublicKey]) -> Result<(Manifest, String), String> {
+    let envelope = Envelope::read(bytes).ok_or("is no DSSE envelope")?;
+    let Some(signer) = envelope.signer(keys) else {
+        let ids: Vec<&str> = envelope.signatures.iter().map(|(id, _)| id.as_str()).collect();
+        return Err(format!("is not signed with a trusted key; it names {ids:?}"));
+    };
+    if envelope.payload_type != MANIFEST_TYPE {
+        return Err(format!("is no manifest but {:?}", envelope.payload_type));
+    }
+    let id = signer.id();
+    if envelope.signatures.iter().all(|(named, _)| *named != id) {
+        return Err(format!("does not name the key {id} that signed it"));
+    }
+    Ok((Manifest::read(&envelope.payload)?, id))
+}
