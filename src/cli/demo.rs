@@ -1,6 +1,7 @@
 //! `demo`: everything on this machine in one process, without a key.
 //!
-//! The simulator and the daemon are the real ones; only the folder is temporary. It is left for a look.
+//! The simulator, the daemon and the verification are the real ones; only the folder is temporary. It is left
+//! for a look.
 
 use std::fs;
 use std::io::Write;
@@ -13,14 +14,17 @@ use tokio::time::Instant;
 use super::args::DemoOptions;
 use super::run::{transport, until_ended};
 use super::summary::Summary;
+use super::verify::hold;
 use super::{Exit, Failure, Outcome, logs, print, progress, runtime, say};
+use crate::archive::verify::{self, Report};
 use crate::clock::SystemClock;
 use crate::collect::Progress;
 use crate::config::{Config, Secrets};
-use crate::daemon::{Daemon, RunMode};
+use crate::daemon::{Daemon, RunMode, StartError, folder, signing};
 use crate::ground::Ground;
 use crate::secret::environment;
 use crate::simulator::{API_KEY, ORGANIZATION, Options, Simulator, WORKSPACE};
+use crate::sink::reader;
 use crate::status::Status;
 use crate::units::{Size, spoken};
 
@@ -29,11 +33,16 @@ fn history(seed: u64) -> Options {
     Options { seed, days: 30, files_per_day: 4, records_per_file: 100, records_from: None, chaos: false }
 }
 
+/// Names of the two sinks.
+const OUTPUT: &str = "output";
+const ARCHIVE: &str = "archive";
+
 /// What the demo leaves behind.
 struct Places {
     folder: PathBuf,
     config: PathBuf,
     output: PathBuf,
+    archive: PathBuf,
     data: PathBuf,
 }
 
@@ -42,6 +51,8 @@ struct Done {
     status: Status,
     figures: Arc<Progress>,
     seconds: f64,
+    /// The archive, held against its manifests and the key of this run.
+    verified: Report,
 }
 
 pub fn demo(options: &DemoOptions) -> Outcome {
@@ -64,7 +75,8 @@ pub fn demo(options: &DemoOptions) -> Outcome {
     };
     let summary = Summary::read(&places.output)?;
     print(text(&places, &done, &summary).as_bytes())?;
-    let unfinished = done.status.unfinished();
+    let mut unfinished = done.status.unfinished();
+    unfinished.extend(done.verified.faults.iter().map(|fault| format!("{} {}", fault.place, fault.what)));
     for line in &unfinished {
         say(&format!("attention: {line}"));
     }
@@ -82,6 +94,7 @@ fn prepare(base_url: &str) -> Result<Places, Failure> {
     let places = Places {
         config: folder.join("config.toml"),
         output: folder.join("output"),
+        archive: folder.join("archive"),
         data: folder.join("data"),
         folder,
     };
@@ -107,12 +120,17 @@ fn configuration(places: &Places, key: &Path, base_url: &str) -> String {
          base_url = \"{base_url}\"\n\
          requests_per_minute = 100000\n\
          \n\
-         [sinks.output]\n\
+         [sinks.{OUTPUT}]\n\
          type = \"file\"\n\
-         directory = {output:?}\n",
+         directory = {output:?}\n\
+         \n\
+         [sinks.{ARCHIVE}]\n\
+         type = \"directory\"\n\
+         directory = {archive:?}\n",
         data = places.data.display().to_string(),
         key = key.display().to_string(),
         output = places.output.display().to_string(),
+        archive = places.archive.display().to_string(),
     )
 }
 
@@ -122,29 +140,45 @@ async fn collect(config: &Path, bars: &indicatif::MultiProgress) -> Result<Optio
     let transport = transport(&config)?;
     let mode = RunMode::Once { sweep: false };
     let daemon = Daemon::open(&config, Ground::real(), transport, mode).await?;
-    let ended = until_ended(daemon, bars).await?;
+    let Some((status, figures)) = until_ended(daemon, bars).await? else { return Ok(None) };
     let seconds = began.elapsed().as_secs_f64();
-    Ok(ended.map(|(status, figures)| Done { status, figures, seconds }))
+    say("verifying the archive …");
+    let verified = verified(&config).await?;
+    Ok(Some(Done { status, figures, seconds, verified }))
+}
+
+/// Reads the whole archive, trusting the key of this run alone.
+async fn verified(config: &Config) -> Result<Report, Failure> {
+    let ground = Ground::real();
+    let key = signing::public(ground.disk.as_ref(), config, &folder::keys(&config.data_dir));
+    let key = key.map_err(StartError::from)?;
+    let sinks = config.sinks.iter().map(|sink| (sink.name.as_str(), &sink.config));
+    let archive = reader::open(ARCHIVE, sinks, ground, &config.network).map_err(anyhow::Error::from)?;
+    let wanted = verify::Options { pinned: key.into_iter().collect(), expected_head: None, deep: true };
+    hold(archive, wanted).await
 }
 
 fn text(places: &Places, done: &Done, summary: &Summary) -> String {
     let program = std::env::current_exe().unwrap_or_else(|_| "custodex".into());
     let (program, config) = (program.display(), places.config.display());
-    let sink = done.status.sinks.first();
+    let sink = done.status.sinks.iter().find(|sink| sink.name == OUTPUT);
     let count = |value: u64| indicatif::HumanCount(value).to_string();
     let headroom = done.status.headroom.as_ref().map_or(0, |least| least.seconds);
     format!(
         "\ncustodex took custody of {files} log files: {records} records, {bytes}, in {seconds:.1} s.\n\n\
          {summary}\n\
          delivered   {delivered} records, each once; {repeats} repeats of the provider left out\n\
-         headroom    {headroom} until anything could be lost at the provider\n\n\
+         headroom    {headroom} until anything could be lost at the provider\n\
+         archive     {sealed} log files, every byte held against the signed manifests: {faults} faults\n\n\
          Everything lies in {folder}\n\
          \x20 output/      what an agent of a SIEM reads: one JSON object a line\n\
+         \x20 archive/     every log file for years, sealed: what `verify` and an auditor read\n\
          \x20 data/spool/  the log files, byte for byte as they were served\n\
          \x20 config.toml  the configuration this used\n\n\
          Try next\n\
          \x20 head -n 1 {output}/custodex.jsonl\n\
          \x20 {program} -c {config} status\n\
+         \x20 {program} -c {config} verify --deep --from archive   then change a file there, and again\n\
          \x20 {program} simulate --chaos --listen 127.0.0.1:8080   an API that misbehaves\n\
          \x20 then write your own configuration: see config.example.toml and README.md\n",
         files = count(Progress::get(&done.figures.files)),
@@ -154,6 +188,8 @@ fn text(places: &Places, done: &Done, summary: &Summary) -> String {
         delivered = count(sink.map_or(0, |sink| sink.records_delivered)),
         repeats = count(sink.map_or(0, |sink| sink.repeats_suppressed)),
         headroom = spoken(headroom),
+        sealed = count(done.verified.files),
+        faults = done.verified.faults.len(),
         folder = places.folder.display(),
         output = places.output.display(),
     )

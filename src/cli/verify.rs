@@ -58,8 +58,7 @@ pub fn verify(at: &Place, options: &VerifyOptions) -> Outcome {
     let trusted = !wanted.pinned.is_empty();
     let reader = open(at, &options.from)?;
     let place = reader.place();
-    let report = runtime()?.block_on(check(Arc::new(Reading(reader)), wanted));
-    let report = report.map_err(|error| anyhow::anyhow!(error))?;
+    let report = runtime()?.block_on(hold(reader, wanted))?;
     if !trusted {
         say(
             "warning: no --public-key is given: the keys that lie in the archive are used, and whoever can write \
@@ -74,6 +73,11 @@ pub fn verify(at: &Place, options: &VerifyOptions) -> Outcome {
         "FAULTS: keep this archive as evidence, and find out who wrote to it"
     });
     Ok(if clean { Exit::Done } else { Exit::Attention })
+}
+
+/// Holds an archive against its chains.
+pub async fn hold(archive: Arc<dyn ArchiveReader>, wanted: Options) -> Result<Report, Failure> {
+    Ok(check(Arc::new(Reading(archive)), wanted).await.map_err(|error| anyhow::anyhow!(error))?)
 }
 
 /// Where there is no configuration, an archive can still be named by its place.
