@@ -13,6 +13,7 @@ mod layout;
 mod manifest;
 pub mod merkle;
 mod packing;
+mod prove;
 pub mod verify;
 
 pub use calendar::Calendar;
@@ -25,3 +26,4 @@ pub use manifest::{
     manifest_key, public_key_key,
 };
 pub use packing::{Packer, Packing, Unpacked, pack, unpack};
+pub use prove::{Proof, Proved, Wanted};

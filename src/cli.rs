@@ -12,6 +12,7 @@ mod letters;
 mod logs;
 mod preview;
 mod progress;
+mod prove;
 mod run;
 mod send_test;
 mod simulate;
@@ -129,6 +130,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Fields(options) => fields::fields(&options),
         Command::Preview(options) => preview::preview(&at, &options),
         Command::Verify(options) => verify::verify(&at, &options),
+        Command::Prove(options) => prove::prove(&at, &options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -6,6 +6,8 @@
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::envelope::{Envelope, MANIFEST_TYPE};
+use super::keys::PublicKey;
 use super::layout::part;
 use crate::digest::{hex, unhex32};
 
@@ -133,6 +135,23 @@ impl Manifest {
     /// Its bytes.
     pub fn write(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("texts and numbers are always JSON")
+    }
+
+    /// A manifest in its envelope, and the id of the key that signed it; says what is wrong with it.
+    pub fn open(bytes: &[u8], keys: &[PublicKey]) -> Result<(Self, String), String> {
+        let envelope = Envelope::read(bytes).ok_or("is no DSSE envelope")?;
+        let Some(signer) = envelope.signer(keys) else {
+            let ids: Vec<&str> = envelope.signatures.iter().map(|(id, _)| id.as_str()).collect();
+            return Err(format!("is not signed with a trusted key; it names {ids:?}"));
+        };
+        if envelope.payload_type != MANIFEST_TYPE {
+            return Err(format!("is no manifest but {:?}", envelope.payload_type));
+        }
+        let id = signer.id();
+        if envelope.signatures.iter().all(|(named, _)| *named != id) {
+            return Err(format!("does not name the key {id} that signed it"));
+        }
+        Ok((Self::read(&envelope.payload)?, id))
     }
 
     /// Reads one; says what is wrong with it.

@@ -22,6 +22,12 @@ pub enum Packing {
 }
 
 impl Packing {
+    /// That of the object with this name; none when it holds no log file.
+    pub fn of(key: &str) -> Option<Self> {
+        let ending = &key[key.rfind(".jsonl")? + ".jsonl".len()..];
+        [Self::Zstd, Self::Gzip, Self::None].into_iter().find(|packing| packing.ending() == ending)
+    }
+
     /// What a name ends with after `.jsonl`.
     pub fn ending(self) -> &'static str {
         match self {

@@ -171,6 +171,18 @@ pub async fn verify(source: Arc<dyn Source>, options: Options) -> Result<Report,
     Ok(verifier.report)
 }
 
+/// An object that is held in memory; none when it is gone or too large.
+pub(super) async fn small(source: &Arc<dyn Source>, key: &str) -> Result<Option<Vec<u8>>, String> {
+    let Some(body) = source.get(key).await? else { return Ok(None) };
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        body.take(limits::MANIFEST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let bytes = read.await.map_err(|panic| panic.to_string())?;
+    let bytes = bytes.map_err(|error| format!("cannot read {key}: {error}"))?;
+    Ok((bytes.len() as u64 <= limits::MANIFEST_BYTES).then_some(bytes))
+}
+
 impl Verifier {
     /// Every chain, by its folder.
     async fn folders(&mut self) -> Result<BTreeMap<String, ChainFolder>, String> {

@@ -57,6 +57,8 @@ pub enum Command {
     Preview(PreviewOptions),
     /// Verify the chain of custody of an archive; names every fault.
     Verify(VerifyOptions),
+    /// Write the proof of one record, which can be checked without the archive.
+    Prove(ProveOptions),
     /// Run the API simulator alone.
     Simulate(SimulateOptions),
     /// Print completions for a shell.
@@ -148,8 +150,8 @@ pub struct PreviewOptions {
 #[derive(Debug, Args)]
 pub struct VerifyOptions {
     /// The name of an archive sink, `s3://bucket/prefix` or a folder.
-    #[arg(long, value_name = "ARCHIVE")]
-    pub from: String,
+    #[arg(long, value_name = "ARCHIVE", required_unless_present = "proof")]
+    pub from: Option<String>,
     /// A key that is trusted, PEM; may be given again. `custodex check` prints it.
     #[arg(long, value_name = "FILE")]
     pub public_key: Vec<PathBuf>,
@@ -159,6 +161,23 @@ pub struct VerifyOptions {
     /// Read every object: hashes, records, times.
     #[arg(long)]
     pub deep: bool,
+    /// Check this proof of one record instead, with the public keys given.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["deep", "expect_head"])]
+    pub proof: Option<PathBuf>,
+}
+
+/// Of `prove`.
+#[derive(Debug, Args)]
+pub struct ProveOptions {
+    /// A record's id, or `FILE_ID:BYTE_OFFSET`.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The name of an archive sink, `s3://bucket/prefix` or a folder.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// Where the proof goes.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// Of `simulate`.

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::args::VerifyOptions;
-use super::{Exit, Failure, Outcome, Place, logs, print, progress, runtime, say};
+use super::{Exit, Failure, Outcome, Place, logs, print, progress, prove, runtime, say};
 use crate::archive::PublicKey;
 use crate::archive::verify::{Bytes, Options, Page, Report, Source, verify as check};
 use crate::config::{NetworkConfig, Secrets};
@@ -21,7 +21,7 @@ use crate::units::Size;
 const SHOWN: usize = 20;
 
 /// An archive, as the checker wants to see it.
-struct Reading(Arc<dyn ArchiveReader>);
+pub struct Reading(pub Arc<dyn ArchiveReader>);
 
 impl Source for Reading {
     fn list<'a>(&'a self, prefix: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Page, String>> {
@@ -50,13 +50,17 @@ fn told(error: &SinkError) -> String {
 
 pub fn verify(at: &Place, options: &VerifyOptions) -> Outcome {
     logs::start("error", &progress::bars());
+    if let Some(proof) = &options.proof {
+        return prove::check(proof, options);
+    }
+    let from = options.from.as_deref().unwrap_or_default();
     let wanted = Options {
         pinned: options.public_key.iter().map(|path| pinned(path)).collect::<Result<_, _>>()?,
         expected_head: options.expect_head.as_deref().map(head).transpose()?,
         deep: options.deep,
     };
     let trusted = !wanted.pinned.is_empty();
-    let reader = open(at, &options.from)?;
+    let reader = open(at, from)?;
     let place = reader.place();
     let report = runtime()?.block_on(hold(reader, wanted))?;
     if !trusted {
@@ -80,8 +84,8 @@ pub async fn hold(archive: Arc<dyn ArchiveReader>, wanted: Options) -> Result<Re
     Ok(check(Arc::new(Reading(archive)), wanted).await.map_err(|error| anyhow::anyhow!(error))?)
 }
 
-/// Where there is no configuration, an archive can still be named by its place.
-fn open(at: &Place, from: &str) -> Result<Arc<dyn ArchiveReader>, Failure> {
+/// The archive of this name; where there is no configuration, an archive can still be named by its place.
+pub fn open(at: &Place, from: &str) -> Result<Arc<dyn ArchiveReader>, Failure> {
     let given = at.config.is_some() || at.path().try_exists().unwrap_or(true);
     let config = given.then(|| at.load(Secrets::Unread)).transpose()?;
     let network = config.as_ref().map_or_else(NetworkConfig::default, |config| config.network.clone());
@@ -89,7 +93,8 @@ fn open(at: &Place, from: &str) -> Result<Arc<dyn ArchiveReader>, Failure> {
     reader::open(from, sinks, Ground::real(), &network).map_err(|error| Failure::Usage(told(&error)))
 }
 
-fn pinned(path: &std::path::Path) -> Result<PublicKey, Failure> {
+/// A key that is trusted.
+pub fn pinned(path: &std::path::Path) -> Result<PublicKey, Failure> {
     let wrong = |what: String| Failure::Usage(format!("the public key {}: {what}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     PublicKey::from_pem(&text).map_err(|error| wrong(error.to_string()))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use custodex::archive::verify::{Bytes, Options, Page, Report, Source, verify};
@@ -90,6 +91,55 @@ fn a_run_is_verified_and_the_next_adds_to_the_chain() {
     let out = String::from_utf8(place.run_to(&from[..3], 3).stdout).unwrap();
     let name = victim.file_name().unwrap().to_str().unwrap();
     assert!(out.lines().any(|line| line.starts_with("FAULT raw/v1/") && line.contains(name)), "{out}");
+}
+
+#[test]
+fn the_proof_of_a_record_is_checked_without_the_archive() {
+    let simulator = small();
+    let (place, folder) = place(&simulator, "");
+    place.run_to(&["run", "--once"], 0);
+    let checked = place.run_to(&["check", "--offline"], 0);
+    let pem = String::from_utf8(checked.stderr).unwrap();
+    let root = place.data().parent().unwrap().to_owned();
+    let [key, other, proof] = ["key.pem", "other.pem", "proof.json"].map(|name| root.join(name));
+    fs::write(&key, &pem[pem.find("-----BEGIN").unwrap()..]).unwrap();
+    fs::write(&other, SigningKey::generate().unwrap().0.public().pem()).unwrap();
+    let lines = fs::read_to_string(place.output().join("custodex.jsonl")).unwrap();
+    let records: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let from = folder.to_str().unwrap();
+    let out = proof.to_str().unwrap();
+    let check = |key: &Path, code| {
+        place.run_to(&["verify", "--proof", out, "--public-key", key.to_str().unwrap()], code)
+    };
+    for record in [&records[0], &records[records.len() / 2], &records[records.len() - 1]] {
+        let provenance = &record["provenance"];
+        let by_place =
+            format!("{}:{}", provenance["log_file_id"].as_str().unwrap(), provenance["byte_offset"]);
+        for id in [record["id"].as_str().unwrap(), by_place.as_str()] {
+            place.run_to(&["prove", id, "--from", from, "--out", out], 0);
+            let said: serde_json::Value = serde_json::from_slice(&fs::read(&proof).unwrap()).unwrap();
+            assert_eq!(said["id"], record["id"]);
+            check(&key, 0);
+            check(&other, 3);
+        }
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check_proof.py");
+    let script = |key: &Path| Command::new("python3").arg(&script).arg(&proof).arg(key).output().unwrap();
+    let output = script(&key);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!script(&other).status.success());
+    let text = fs::read_to_string(&proof).unwrap();
+    let mut said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (field, value) in [("index", 1.into()), ("record", "eA==".into()), ("path", serde_json::json!([]))] {
+        let was = std::mem::replace(&mut said[field], value);
+        fs::write(&proof, said.to_string()).unwrap();
+        check(&key, 3);
+        assert!(!script(&key).status.success(), "{field}");
+        said[field] = was;
+    }
+    place.run_to(&["prove", &"0".repeat(32), "--from", "archive", "--out", out], 3);
+    place.run_to(&["prove", "nothing", "--from", "archive", "--out", out], 2);
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! One chain: its manifests in order, each by its signature, its number and the hash of the one before.
 
-use std::io::Read;
-
 use futures_util::{StreamExt, stream};
 
-use super::{ChainFolder, ChainSummary, Sealed, Verifier, object, short};
-use crate::archive::{Envelope, Hash, MANIFEST_TYPE, Manifest, PublicKey, SealedFile, chain_folder};
+use super::{ChainFolder, ChainSummary, Sealed, Verifier, object, short, small};
+use crate::archive::{Envelope, Hash, Manifest, PublicKey, SealedFile, chain_folder};
 use crate::digest::sha256;
 use crate::limits;
 
@@ -23,7 +21,7 @@ impl Verifier {
                 known = false;
             }
             expected = number + 1;
-            let Some(bytes) = self.small(&key).await? else {
+            let Some(bytes) = small(&self.source, &key).await? else {
                 self.report.fault(key, "is gone, or larger than any manifest");
                 known = false;
                 continue;
@@ -32,7 +30,7 @@ impl Verifier {
             summary.manifests += 1;
             summary.head = Some((number, Hash(hash)));
             self.head_found |= self.options.expected_head == Some((number, hash));
-            match opened(&bytes, &keys) {
+            match Manifest::open(&bytes, &keys) {
                 Err(what) => self.report.fault(key, what),
                 Ok((manifest, signer)) => {
                     if summary.keys.last().is_none_or(|(_, last)| *last != signer) {
@@ -69,7 +67,7 @@ impl Verifier {
         let mut found = Vec::new();
         for id in &files.keys {
             let name = format!("{folder}{id}.pub.pem");
-            let text = self.small(&name).await?.and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = small(&self.source, &name).await?.and_then(|bytes| String::from_utf8(bytes).ok());
             // Byte for byte, so that no change goes unseen.
             let key = text.and_then(|text| PublicKey::from_pem(&text).ok().filter(|key| key.pem() == text));
             match key.filter(|key| key.id() == *id) {
@@ -123,41 +121,12 @@ impl Verifier {
 
     /// A manifest that was read before.
     pub(super) async fn manifest_again(&self, folder: &str, number: u64) -> Result<Option<Manifest>, String> {
-        let bytes = self.small(&manifest_name(folder, number)).await?;
+        let bytes = small(&self.source, &manifest_name(folder, number)).await?;
         let envelope = bytes.as_deref().and_then(Envelope::read);
         Ok(envelope.and_then(|envelope| Manifest::read(&envelope.payload).ok()))
-    }
-
-    /// An object that is held in memory; none when it is gone or too large.
-    async fn small(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
-        let Some(body) = self.source.get(key).await? else { return Ok(None) };
-        let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = Vec::new();
-            body.take(limits::MANIFEST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
-        });
-        let bytes = read.await.map_err(|panic| panic.to_string())?;
-        let bytes = bytes.map_err(|error| format!("cannot read {key}: {error}"))?;
-        Ok((bytes.len() as u64 <= limits::MANIFEST_BYTES).then_some(bytes))
     }
 }
 
 fn manifest_name(folder: &str, number: u64) -> String {
     format!("{folder}{number:012}.json")
-}
-
-/// A manifest, and the id of the key that signed it.
-fn opened(bytes: &[u8], keys: &[PublicKey]) -> Result<(Manifest, String), String> {
-    let envelope = Envelope::read(bytes).ok_or("is no DSSE envelope")?;
-    let Some(signer) = envelope.signer(keys) else {
-        let ids: Vec<&str> = envelope.signatures.iter().map(|(id, _)| id.as_str()).collect();
-        return Err(format!("is not signed with a trusted key; it names {ids:?}"));
-    };
-    if envelope.payload_type != MANIFEST_TYPE {
-        return Err(format!("is no manifest but {:?}", envelope.payload_type));
-    }
-    let id = signer.id();
-    if envelope.signatures.iter().all(|(named, _)| *named != id) {
-        return Err(format!("does not name the key {id} that signed it"));
-    }
-    Ok((Manifest::read(&envelope.payload)?, id))
 }

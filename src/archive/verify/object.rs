@@ -28,8 +28,8 @@ impl<'a> Name<'a> {
         let fits = parts.len() == starts.len()
             && parts[..2] == starts[..2]
             && parts.iter().zip(starts).all(|(part, start)| part.starts_with(start));
-        let (stem, ending) = last.split_at(last.rfind(".jsonl")?);
-        let packing = PACKINGS.into_iter().find(|packing| ending[".jsonl".len()..] == *packing.ending())?;
+        let packing = Packing::of(last)?;
+        let stem = &last[..last.rfind(".jsonl")?];
         let (_, hash) = stem.rsplit_once('_')?;
         let is_hash = hash.len() == 8 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         (fits && is_hash).then_some(Self { folder, stem, hash, packing })
