@@ -3,6 +3,7 @@
 //! Owns the exit codes, all of them, and the only places that print. Data goes to standard output,
 //! everything else to standard error.
 
+mod arenas;
 mod args;
 mod check;
 mod demo;

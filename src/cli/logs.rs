@@ -29,9 +29,11 @@ impl<'a> MakeWriter<'a> for Around {
     }
 }
 
-/// Starts logging at `level` unless `CUSTODEX_LOG` says otherwise; once in a process.
+/// Starts logging at `level` unless `CUSTODEX_LOG` says otherwise; once in a process. What libraries tell of
+/// their own workings is no news for an operator.
 pub fn start(level: &str, bars: &MultiProgress) {
-    let filter = EnvFilter::try_from_env("CUSTODEX_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let usual = || EnvFilter::new(format!("{level},aws_config=error"));
+    let filter = EnvFilter::try_from_env("CUSTODEX_LOG").unwrap_or_else(|_| usual());
     let colours = std::io::IsTerminal::is_terminal(&io::stderr());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

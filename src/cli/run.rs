@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::args::RunOptions;
-use super::{Exit, Failure, Outcome, Place, logs, progress, runtime, say};
+use super::{Exit, Failure, Outcome, Place, arenas, logs, progress, runtime, say};
 use crate::collect::Progress;
 use crate::config::{Config, Secrets};
 use crate::daemon::{Daemon, RunMode};
@@ -20,6 +20,7 @@ use crate::units::Size;
 const GRACE: Duration = Duration::from_millis(4500);
 
 pub fn run(at: &Place, options: RunOptions) -> Outcome {
+    arenas::limit();
     let bars = progress::bars();
     logs::start("info", &bars);
     let config = at.load(Secrets::Checked)?;

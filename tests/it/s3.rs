@@ -492,6 +492,7 @@ fn credentials_of_a_process(store: &Store, simulator: &Simulator) {
     let line = format!("[profile audit]\ncredential_process = sh {}\n", program.display());
     fs::write(&profile, line).unwrap();
     let place = store.place(simulator, "profile = \"audit\"");
+    place.begin_anew();
     let mut command = place.command(&["run", "--once"]);
     said(command.env("AWS_CONFIG_FILE", profile).env("AWS_EC2_METADATA_DISABLED", "true"), 0);
 }

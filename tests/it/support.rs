@@ -167,9 +167,9 @@ impl Place {
         self.folder.path().join("output")
     }
 
-    /// Loses the data folder; what begins then is another instance, with a chain of its own.
+    /// Loses the data folder, if there is one; what begins then is another instance, with a chain of its own.
     pub fn begin_anew(&self) {
-        fs::remove_dir_all(self.data()).unwrap();
+        drop(fs::remove_dir_all(self.data()));
         let text = fs::read_to_string(self.config()).unwrap();
         let text = match text.strip_prefix("instance") {
             Some(rest) => rest.split_once('\n').unwrap().1.to_owned(),
