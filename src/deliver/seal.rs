@@ -87,8 +87,8 @@ impl Sealer {
     fn foreign(&self, key: &str) -> SinkError {
         let place = self.reader.place();
         let hint = format!(
-            "if this data folder lost its ledger, make it anew with `custodex rebuild`; if another custodex writes \
-             there, set another `instance` (now {:?})",
+            "if this data folder lost its ledger, put the right ledger.db back; if that is gone (this version cannot \
+             rebuild it from the archive), or another custodex writes there, set another `instance` (now {:?})",
             self.seal.instance
         );
         let message = format!("{place} holds {key}, which the ledger does not know");

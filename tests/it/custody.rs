@@ -151,7 +151,7 @@ fn a_lost_ledger_pauses_the_archive_with_the_next_step() {
     fs::remove_dir_all(place.data()).unwrap();
     let output = place.run_to(&["run", "--once"], 3);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("custodex rebuild") && said.contains("instance"), "{said}");
+    assert!(said.contains("ledger.db back") && said.contains("instance"), "{said}");
     assert_eq!(held(&folder), before);
 }
 
