@@ -16,7 +16,6 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use custodex::digest::sha256;
 use custodex::format::{Encode, Encoder, Format, Options};
-use custodex::record::reader::Shape;
 use custodex::record::{Origin, RawRecord, Record};
 use custodex::words::{Principal, PrincipalKind};
 
@@ -75,15 +74,7 @@ fn encode(all: &[Lines], times: usize, format: Format) -> f64 {
     for _ in 0..times {
         for part in all {
             for (line, sha256) in &part.lines {
-                let raw = RawRecord {
-                    bytes: line.as_bytes(),
-                    shape: Shape::Object,
-                    offset: 0,
-                    length: line.len() as u64,
-                    line: 1,
-                    sha256: *sha256,
-                    event_id: None,
-                };
+                let raw = RawRecord::alone(line.as_bytes(), *sha256);
                 out.clear();
                 encoder.encode(&Record::parse(&part.origin, raw), &mut out);
                 black_box(&out);

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use custodex::format::{Encode, Encoder, Options, Redaction};
-use custodex::record::reader::Shape;
 use custodex::record::{Origin, RawRecord, Record};
 use custodex::words::{Principal, PrincipalKind};
 use serde::Deserialize;
@@ -82,15 +81,7 @@ fn encode(lines: &[(Origin, String)], encoder: &Encoder) {
     let mut out = Vec::new();
     for (origin, line) in lines {
         out.clear();
-        let raw = RawRecord {
-            bytes: line.as_bytes(),
-            shape: Shape::Object,
-            offset: 0,
-            length: line.len() as u64,
-            line: 1,
-            sha256: [0; 32],
-            event_id: None,
-        };
+        let raw = RawRecord::alone(line.as_bytes(), [0; 32]);
         encoder.encode(&Record::parse(origin, raw), &mut out);
         black_box(&out);
     }

@@ -19,6 +19,8 @@ mod seal;
 mod worker;
 
 #[cfg(test)]
+mod spooled;
+#[cfg(test)]
 mod tests;
 
 pub use archive::{ArchiveSettings, ArchiveWorker};

@@ -92,3 +92,11 @@ pub struct RawRecord<'a> {
     /// For a record that goes by reference: its event id, as a JSON token.
     pub event_id: Option<&'a str>,
 }
+
+impl<'a> RawRecord<'a> {
+    /// An object that is all of its log file.
+    pub fn alone(bytes: &'a [u8], sha256: [u8; 32]) -> Self {
+        let length = bytes.len() as u64;
+        Self { bytes, shape: Shape::Object, offset: 0, length, line: 1, sha256, event_id: None }
+    }
+}

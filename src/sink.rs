@@ -257,6 +257,13 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The record whose bytes were appended last is whole.
+    pub fn close(&mut self, about: About) {
+        self.bytes.push(b'\n');
+        self.ends.push(self.bytes.len());
+        self.about.push(about);
+    }
+
     /// Forgets the records, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

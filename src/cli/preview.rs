@@ -19,8 +19,8 @@ use crate::config::{Config, Secrets, SinkEntry};
 use crate::digest::sha256;
 use crate::format::{Encoder, Redaction};
 use crate::ground::Ground;
-use crate::record::reader::{Cut, Reader, Shape};
-use crate::record::{Origin, RawRecord, Record, json};
+use crate::record::reader::{Cut, Reader};
+use crate::record::{Origin, Record, json};
 use crate::secret::{SecretError, environment};
 use crate::sink::{self, About, Batch};
 use crate::words::Principal;
@@ -87,13 +87,8 @@ struct Preview<'c> {
 impl Preview<'_> {
     /// One record as a batch; none when the sink does not get it.
     fn encode(&mut self, encoder: &Encoder, file: &[u8], cut: &Cut) -> Option<Batch> {
-        let bytes = match (cut.shape, usize::try_from(cut.offset), usize::try_from(cut.length)) {
-            (Shape::Oversized, ..) => &[],
-            (_, Ok(start), Ok(length)) => file.get(start..start + length).unwrap_or_default(),
-            _ => &[],
-        };
         let own = || {
-            let [token] = json::first(std::str::from_utf8(bytes).ok()?, ["type"])?;
+            let [token] = json::first(std::str::from_utf8(cut.record(file, None).bytes).ok()?, ["type"])?;
             json::text(token?).map(Cow::into_owned)
         };
         let event_type = self.given.map(str::to_owned).or_else(own).unwrap_or_else(|| {
@@ -106,21 +101,8 @@ impl Preview<'_> {
             self.origins.insert(event_type.clone(), made);
         }
         let (origin, shown) = &self.origins[&event_type];
-        let token = cut.event_id.as_ref().map(|id| {
-            let mut token = Vec::new();
-            json::push_text(id, &mut token);
-            String::from_utf8_lossy(&token).into_owned()
-        });
-        let raw = RawRecord {
-            bytes,
-            shape: cut.shape,
-            offset: cut.offset,
-            length: cut.length,
-            line: cut.line,
-            sha256: cut.sha256,
-            event_id: token.as_deref().filter(|_| cut.shape == Shape::Oversized),
-        };
-        let record = Record::parse(origin, raw);
+        let reference = cut.reference();
+        let record = Record::parse(origin, cut.record(file, reference.as_deref()));
         if !self.entry.select.takes(&record) {
             say(&format!("line {}: left out by `select`", cut.line));
             return None;
@@ -128,9 +110,7 @@ impl Preview<'_> {
         let mut batch = Batch::default();
         let observed = self.observed.to_string().into();
         let about = encoder.encode_and(&record, &mut batch.bytes, |seen| About::of(seen, &observed, shown));
-        batch.bytes.push(b'\n');
-        batch.ends.push(batch.bytes.len());
-        batch.about.push(about);
+        batch.close(about);
         Some(batch)
     }
 

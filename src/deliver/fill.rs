@@ -211,9 +211,7 @@ impl Filler {
             }
             let tell = |shown: &Record<'_>| About::of(shown, &current.observed, &current.shown);
             let about = self.encoder.encode_and(&record, &mut batch.bytes, tell);
-            batch.bytes.push(b'\n');
-            batch.ends.push(batch.bytes.len());
-            batch.about.push(about);
+            batch.close(about);
             self.place.counts.delivered += 1;
         }
         debug_assert_eq!(self.place.position.record, current.facts.records, "the index and the ledger agree");

@@ -20,7 +20,6 @@ use crate::digest::sha256;
 use crate::format::Encoder;
 use crate::ledger::{Ledger, SinkRow};
 use crate::limits;
-use crate::record::reader::Shape;
 use crate::record::{Origin, RawRecord, Record};
 use crate::recovery::Recovery;
 use crate::sink::{self, About, Archive, Batch, Object, Put, Sink, SinkError};
@@ -54,25 +53,16 @@ pub fn sample(encoder: &Encoder, instance: &str, principal: &Principal, now: Tim
         observed: now,
         own_key: None,
     };
-    let raw = RawRecord {
-        bytes: &line,
-        shape: Shape::Object,
-        offset: 0,
-        length: line.len() as u64,
-        line: 1,
-        sha256: hash,
-        event_id: None,
-    };
     let shown = Arc::new(sink::Origin {
         principal: principal.id.clone(),
         event_type: EVENT_TYPE.to_owned(),
         file_id: FILE_ID.to_owned(),
     });
-    let (record, observed) = (Record::parse(&origin, raw), now.to_string().into());
-    let mut bytes = Vec::new();
-    let about = encoder.encode_and(&record, &mut bytes, |seen| About::of(seen, &observed, &shown));
-    bytes.push(b'\n');
-    Batch { ends: vec![bytes.len()], bytes, about: vec![about] }
+    let (record, observed) = (Record::parse(&origin, RawRecord::alone(&line, hash)), now.to_string().into());
+    let mut batch = Batch::default();
+    let about = encoder.encode_and(&record, &mut batch.bytes, |seen| About::of(seen, &observed, &shown));
+    batch.close(about);
+    batch
 }
 
 /// Hands the event over and waits, not for ever, until the sink confirms it.

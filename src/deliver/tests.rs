@@ -2,7 +2,6 @@
 
 mod refill;
 
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,15 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::collect::{Progress, Shared};
+use crate::deliver::spooled::spooled;
 use crate::digest::sha256;
-use crate::disk::PRIVATE_FILE;
 use crate::format::{Encoder, Format, Options, Select};
 use crate::ground::Ground;
-use crate::ledger::{Collected, Ledger, NewFile, PageEntry, SinkStart};
+use crate::ledger::SinkStart;
 use crate::recovery::Recovery;
 use crate::sink::{Batch, Confirmation, Sink, SinkError};
-use crate::spool::{self, Spool};
-use crate::words::{Principal, PrincipalKind};
 
 const FILES: u64 = 6;
 const RECORDS: u64 = 40;
@@ -114,49 +111,9 @@ fn all_lines() -> Vec<Vec<u8>> {
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ground = Ground::real();
-        let (ledger, _thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
-        let spool = Spool::open(ground.disk.clone(), &folder.path().join("spool")).unwrap();
-        let spool_bytes = (1..=FILES).map(|file| content(file).len() as u64).sum();
-        let collected = Collected { next_sequence: FILES + 1, spool_bytes, ..Collected::default() };
-        let (shared, refill) = (Shared::new(ground, ledger, spool, u64::MAX, &collected), Refill::default());
-        let bench = Self { shared, folder, refill };
-        bench.fill().await;
-        bench
-    }
-
-    async fn fill(&self) {
-        let Shared { ledger, spool, ground, .. } = &self.shared;
-        let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
-        let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0).await.unwrap();
-        for file in 1..=FILES {
-            let entry = PageEntry {
-                file_id: format!("f{file}"),
-                end_time: "2026-11-20T00:00:00Z".into(),
-                end_at: 1,
-                size: None,
-                sha256: None,
-            };
-            ledger.record_page(stream, vec![entry], None, None, 1).await.unwrap();
-            let pending = ledger.due_files(stream, 1, 1, [].into()).await.unwrap().remove(0);
-            let names = spool.incoming(pending.row);
-            let mut data = ground.disk.create(&names.data, PRIVATE_FILE).unwrap();
-            data.write_all(&content(file)).unwrap();
-            let scanned = spool::scan(ground.disk.as_ref(), data, &names).unwrap();
-            spool.adopt(&names, file).unwrap();
-            let new = NewFile {
-                row: pending.row,
-                sequence: file,
-                fetched_at: "2026-11-20T00:00:00Z".into(),
-                fetched_with: None,
-                bytes: content(file).len() as u64,
-                sha256: sha256(&content(file)),
-                records: scanned.records,
-                malformed: 0,
-                repeats: Vec::new(),
-            };
-            ledger.record_files(vec![new]).await.unwrap();
-        }
+        let contents: Vec<Vec<u8>> = (1..=FILES).map(content).collect();
+        let shared = spooled(folder.path(), &contents).await;
+        Self { shared, folder, refill: Refill::default() }
     }
 
     /// A worker as after a start of the program; a new stop belongs to it.

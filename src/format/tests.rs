@@ -52,21 +52,8 @@ fn encode_within(origin: &Origin, file: &[u8], options: Options, max: Option<usi
     let mut reader = Reader::new(file);
     let mut all = Vec::new();
     while let Some(cut) = reader.next().unwrap() {
-        let start = usize::try_from(cut.offset).unwrap();
-        let token = cut.event_id.as_ref().map(|id| serde_json::to_string(id).unwrap());
-        let bytes = match cut.shape {
-            Shape::Oversized => &[],
-            _ => &file[start..start + usize::try_from(cut.length).unwrap()],
-        };
-        let raw = RawRecord {
-            bytes,
-            shape: cut.shape,
-            offset: cut.offset,
-            length: cut.length,
-            line: cut.line,
-            sha256: cut.sha256,
-            event_id: token.as_deref().filter(|_| cut.shape == Shape::Oversized),
-        };
+        let reference = cut.reference();
+        let raw = cut.record(file, reference.as_deref());
         let mut out = Vec::new();
         Encoder::new(options, max).encode(&Record::parse(origin, raw), &mut out);
         all.push(String::from_utf8(out).expect("native records are UTF-8"));

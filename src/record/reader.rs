@@ -10,7 +10,7 @@ use std::io::{self, Read};
 
 use serde_json::value::RawValue;
 
-use super::json;
+use super::{RawRecord, json};
 use crate::digest::{Sha256, sha256};
 use crate::limits::{BIG_BUFFER_BYTES, MAX_RECORD_BYTES, READ_WINDOW};
 
@@ -46,6 +46,35 @@ pub struct Cut {
     pub event_id: Option<String>,
     /// Its top-level `timestamp`, likewise.
     pub timestamp: Option<String>,
+}
+
+impl Cut {
+    /// The record in its file; its event id is told only where it goes by reference, as the token that
+    /// [`Self::reference`] gives.
+    pub fn record<'a>(&self, file: &'a [u8], reference: Option<&'a str>) -> RawRecord<'a> {
+        let bytes = match (self.shape, usize::try_from(self.offset), usize::try_from(self.length)) {
+            (Shape::Oversized, ..) => &[],
+            (_, Ok(start), Ok(length)) => file.get(start..start + length).unwrap_or_default(),
+            _ => &[],
+        };
+        RawRecord {
+            bytes,
+            shape: self.shape,
+            offset: self.offset,
+            length: self.length,
+            line: self.line,
+            sha256: self.sha256,
+            event_id: reference,
+        }
+    }
+
+    /// For a record that goes by reference: its event id, as a JSON token.
+    pub fn reference(&self) -> Option<String> {
+        let id = self.event_id.as_ref().filter(|_| self.shape == Shape::Oversized)?;
+        let mut token = Vec::new();
+        json::push_text(id, &mut token);
+        String::from_utf8(token).ok()
+    }
 }
 
 /// What a record says of itself.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,14 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::archive::{Envelope, Manifest, SigningKey, unpack};
+use crate::deliver::spooled::spooled;
 use crate::digest::{hex, sha256};
-use crate::disk::PRIVATE_FILE;
 use crate::format::Format;
-use crate::ground::{Ground, Points};
-use crate::ledger::{Collected, Ledger, NewFile, PageEntry, PendingFile, SinkStart};
+use crate::ground::Points;
+use crate::ledger::{PendingFile, SinkStart};
 use crate::sink::Object;
 use crate::sink::reader::{Body, Found, Page};
-use crate::spool::{self, Spool};
 use crate::words::{Principal, PrincipalKind};
 
 const FILES: u64 = 9;
@@ -147,53 +146,13 @@ fn content(file: u64) -> Vec<u8> {
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ground = Ground::real();
-        let (ledger, _thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
-        let spool = Spool::open(ground.disk.clone(), &folder.path().join("spool")).unwrap();
-        let collected = Collected { next_sequence: FILES + 1, ..Collected::default() };
-        let bench = Self {
-            shared: Shared::new(ground, ledger, spool, u64::MAX, &collected),
+        let contents: Vec<Vec<u8>> = (1..=FILES).map(content).collect();
+        Self {
+            shared: spooled(folder.path(), &contents).await,
             key: Arc::new(SigningKey::generate().unwrap().0),
             folder,
             options: Options { format: Format::Raw, ..Options::default() },
             once: true,
-        };
-        bench.fill().await;
-        bench
-    }
-
-    async fn fill(&self) {
-        let Shared { ledger, spool, ground, .. } = &self.shared;
-        let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
-        let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0).await.unwrap();
-        for file in 1..=FILES {
-            let entry = PageEntry {
-                file_id: format!("f{file}"),
-                end_time: "2026-11-20T00:00:00Z".into(),
-                end_at: 1,
-                size: None,
-                sha256: None,
-            };
-            ledger.record_page(stream, vec![entry], None, None, 1).await.unwrap();
-            let pending = ledger.due_files(stream, 1, 1, [].into()).await.unwrap().remove(0);
-            let names = spool.incoming(pending.row);
-            let mut data = ground.disk.create(&names.data, PRIVATE_FILE).unwrap();
-            data.write_all(&content(file)).unwrap();
-            let scanned = spool::scan(ground.disk.as_ref(), data, &names).unwrap();
-            let repeats = spool::Finder::new(spool, &names).unwrap().find(file, &[]).unwrap();
-            spool.adopt(&names, file).unwrap();
-            let new = NewFile {
-                row: pending.row,
-                sequence: file,
-                fetched_at: "2026-11-20T00:00:00Z".into(),
-                fetched_with: None,
-                bytes: content(file).len() as u64,
-                sha256: sha256(&content(file)),
-                records: scanned.records,
-                malformed: 0,
-                repeats: repeats.encode(file),
-            };
-            ledger.record_files(vec![new]).await.unwrap();
         }
     }
 
