@@ -138,7 +138,13 @@ fn dispatch(arguments: Arguments) -> Outcome {
             clap_complete::generate(shell, &mut Arguments::command(), "custodex", &mut text);
             print(&text)
         }
-        Command::Man => {
+        Command::Man { folder: Some(folder) } => {
+            clap_mangen::generate_to(Arguments::command(), &folder).map_err(|error| {
+                anyhow::anyhow!("cannot write manual pages to {}: {error}", folder.display())
+            })?;
+            Ok(Exit::Done)
+        }
+        Command::Man { folder: None } => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
             print(&text)

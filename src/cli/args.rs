@@ -67,7 +67,11 @@ pub enum Command {
         shell: Shell,
     },
     /// Print the manual page.
-    Man,
+    Man {
+        /// Write it and one of each command to this folder instead.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Of `demo`.

@@ -21,3 +21,4 @@ mod silence;
 mod support;
 mod syslog;
 mod together;
+mod units;
