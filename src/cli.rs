@@ -162,7 +162,7 @@ impl Place {
         self.config.clone().unwrap_or_else(|| config::default_path(&environment))
     }
 
-    fn load(&self, secrets: Secrets) -> Result<Config, Failure> {
+    fn load(&self, secrets: Secrets<'_>) -> Result<Config, Failure> {
         Ok(Config::load(&self.path(), secrets, &environment)?)
     }
 }

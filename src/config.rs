@@ -97,16 +97,18 @@ pub struct SinkEntry {
 
 /// Whether to look at what the file refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secrets {
+pub enum Secrets<'a> {
     /// Every secret and certificate file must be readable now: for the daemon and for `check`.
     Checked,
+    /// Only the keys of the rules of the sink with this name, which change what it gets.
+    Rules(&'a str),
     /// They are left alone: for commands that send nothing, perhaps as another user.
     Unread,
 }
 
 impl Config {
     /// Reads and checks a file.
-    pub fn load(path: &Path, secrets: Secrets, env: Environment<'_>) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path, secrets: Secrets<'_>, env: Environment<'_>) -> Result<Self, ConfigError> {
         let text = read_text(path, MOST_BYTES).map_err(|error| {
             let what = format!("the configuration file {}", why(&error));
             // Up to the first byte that is no UTF-8, the text shows where it stands.
@@ -127,7 +129,7 @@ impl Config {
     pub fn parse(
         text: &str,
         path: &Path,
-        secrets: Secrets,
+        secrets: Secrets<'_>,
         env: Environment<'_>,
     ) -> Result<Self, ConfigError> {
         let root = DeTable::parse(text)
@@ -137,9 +139,15 @@ impl Config {
         let mut config = read::document(root.clone(), path, TYPES, &mut problems);
         check::streams(&config, &root, &mut problems);
         check::sinks(&config, &root, &mut problems);
-        if secrets == Secrets::Checked {
-            config.warnings = check::files(&config, &root, env, &mut problems);
-            check::redaction_keys(&mut config, &root, env, &mut problems);
+        match secrets {
+            Secrets::Checked => {
+                config.warnings = check::files(&config, &root, env, &mut problems);
+                check::redaction_keys(&mut config, None, &root, env, &mut problems);
+            }
+            Secrets::Rules(sink) => {
+                check::redaction_keys(&mut config, Some(sink), &root, env, &mut problems);
+            }
+            Secrets::Unread => {}
         }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(text, path, problems)) }
     }

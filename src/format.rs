@@ -141,8 +141,13 @@ impl Encoder {
 
     /// Changes whenever the same record would give other bytes.
     pub fn fingerprint(&self) -> String {
+        format!("{} {}", self.settings(), env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Changes with what is configured, rules and their keys included; not with the program's version.
+    pub fn settings(&self) -> String {
         let most = self.max.map_or_else(String::new, |max| format!(" at most {max}"));
-        format!("{:?}{most}{} {}", self.options, self.rules.fingerprint(), env!("CARGO_PKG_VERSION"))
+        format!("{:?}{most}{}", self.options, self.rules.fingerprint())
     }
 
     /// Appends one record as the rules leave it, and answers what `tell` makes of that: nothing of the

@@ -207,8 +207,6 @@ pub const HEC_SLOW: Duration = Duration::from_secs(2);
 pub const HEC_LEAST_BODY: usize = 16 * 1024;
 /// Of an answer, this much is read.
 pub const HEC_REPLY_BYTES: usize = 64 * 1024;
-/// Of the text in it, this much is shown, in characters.
-pub const HEC_REPLY_TEXT: usize = 80;
 /// Cookies kept for a balancer.
 pub const HEC_COOKIES: usize = 16;
 /// Longest cookie that is kept.

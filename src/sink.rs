@@ -364,6 +364,8 @@ pub struct Object {
     /// Whether the content is the verbatim log file; else it was made from it, and another version of
     /// this program may make it otherwise.
     pub verbatim: bool,
+    /// Whether it is evidence, which a lock of the archive is for.
+    pub evidence: bool,
     /// The log file's id upstream.
     pub file_id: String,
     /// Records in it.

@@ -101,7 +101,9 @@ pub struct CheckOptions {
     pub offline: bool,
     /// Send one test event through this sink, marked as such, and wait for its confirmation.
     ///
-    /// Whatever the sink's `select` says. Streams and other sinks are not looked at.
+    /// Whatever the sink's `select` says. Streams and other sinks are not looked at. An archive gets the object
+    /// `custodex-probe`, which stays there; `object_lock` is not asked for it, but a default retention of the
+    /// bucket holds for it, too.
     #[arg(long, value_name = "SINK", conflicts_with = "offline")]
     pub send_test: Option<String>,
 }

@@ -17,11 +17,10 @@ use super::args::PreviewOptions;
 use super::{Exit, Failure, Outcome, Place, print, say};
 use crate::config::{Config, Secrets, SinkEntry};
 use crate::digest::sha256;
-use crate::format::{Encoder, Redaction};
+use crate::format::Encoder;
 use crate::ground::Ground;
 use crate::record::reader::{Cut, Reader};
 use crate::record::{Origin, Record, json};
-use crate::secret::{SecretError, environment};
 use crate::sink::{self, About, Batch};
 use crate::words::Principal;
 
@@ -29,7 +28,7 @@ use crate::words::Principal;
 const FILE_ID: &str = "preview";
 
 pub fn preview(at: &Place, options: &PreviewOptions) -> Outcome {
-    let config = at.load(Secrets::Unread)?;
+    let config = at.load(Secrets::Rules(&options.sink))?;
     let entry = config.sinks.iter().find(|entry| entry.name == options.sink);
     let entry = entry.ok_or_else(|| {
         let known: Vec<&str> = config.sinks.iter().map(|entry| entry.name.as_str()).collect();
@@ -45,7 +44,8 @@ pub fn preview(at: &Place, options: &PreviewOptions) -> Outcome {
         observed,
         origins: HashMap::new(),
     };
-    let encoder = Encoder::new(entry.options, entry.config.max_record_bytes()).redacting(rules(entry)?);
+    let encoder = Encoder::new(entry.options, entry.config.max_record_bytes());
+    let encoder = encoder.redacting(entry.redaction.clone());
     let mut reader = Reader::new(file.as_slice());
     while let Some(cut) = reader.next()? {
         if let Some(batch) = preview.encode(&encoder, &file, &cut) {
@@ -53,15 +53,6 @@ pub fn preview(at: &Place, options: &PreviewOptions) -> Outcome {
         }
     }
     Ok(Exit::Done)
-}
-
-/// The sink's rules with their keys, which nothing else of a preview needs.
-fn rules(entry: &SinkEntry) -> Result<Redaction, Failure> {
-    let mut rules = entry.redaction.clone();
-    match rules.read_keys(&environment).into_iter().next() {
-        Some((_, SecretError { problem, hint })) => Err(Failure::Usage(format!("{problem}: {hint}"))),
-        None => Ok(rules),
-    }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -2,7 +2,8 @@
 //!
 //! What is sent goes to standard output, what became of it to standard error. A sink that is the only
 //! writer of a place is opened with the memory the ledger keeps for it, while no daemon runs. Any other
-//! begins without memory, beside the daemon, and the ledger is left alone.
+//! begins without memory, beside the daemon, and the ledger is left alone. Where a sink that is new begins is
+//! never decided here.
 
 use std::fs;
 use std::io::Write;
@@ -112,8 +113,7 @@ fn remembered(
     let (ledger, thread) = Ledger::open(&folder.ledger())?;
     let sent = runtime()?.block_on(async {
         let guarantee = entry.config.guarantee().as_str();
-        // As a start of the daemon does it.
-        let row = ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start).await?;
+        let row = ledger.remember_sink(entry.name.clone(), entry.kind, guarantee).await?;
         let mut sink = open(row.memory.clone());
         Ok::<_, Failure>(send_sample(sink.as_mut(), batch, Some((&ledger, &row))).await)
     });

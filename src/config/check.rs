@@ -1,12 +1,14 @@
 //! Rules that no section can check by itself, and the files a configuration refers to.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::path::Path;
 
 use reqwest::Certificate;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
-use super::{Config, Source};
+use super::{Config, SinkEntry, Source};
 use crate::secret::{Environment, Secret, read_text, why};
 use crate::sink::Keys;
 
@@ -70,30 +72,36 @@ pub(super) fn files(
             problems.push(Problem::new(span, what, hint));
         }
     }
-    let mut warnings = Vec::new();
     for (path, secret) in secrets(config) {
         if let Err(error) = secret.read_from(env) {
             let span = place(root, &path).map(|(_, span)| span);
             problems.push(Problem::new(span, error.problem, error.hint));
         }
-        let warning = secret.shown_to_others().map(|path| {
-            let path = path.display();
-            format!("the secret in {path} can be read by other users: chmod 600 {path}")
-        });
-        warnings.extend(warning.filter(|warning| !warnings.contains(warning)));
     }
     network(config, root, problems);
-    warnings
+    let rules = config.sinks.iter().flat_map(|sink| sink.redaction.secrets());
+    let mut shown: Vec<_> =
+        secrets(config).map(|(_, secret)| secret).chain(rules).filter_map(Secret::shown_to_others).collect();
+    let mut seen = HashSet::new();
+    shown.retain(|path| seen.insert(*path));
+    let warn = |path: &Path| {
+        let path = path.display();
+        format!("the secret in {path} can be read by other users: chmod 600 {path}")
+    };
+    shown.into_iter().map(warn).collect()
 }
 
-/// Every secret there is, and where the file names it.
-fn secrets(config: &Config) -> impl Iterator<Item = ([&str; 3], &Secret)> {
-    let of_sources =
-        config.sources.iter().map(|source| (["sources", &source.name, "api_key"], &source.config.api_key));
+/// Every secret there is but the keys of rules, and where the file names it.
+fn secrets(config: &Config) -> impl Iterator<Item = (Vec<&str>, &Secret)> {
+    let of_sources = config
+        .sources
+        .iter()
+        .map(|source| (vec!["sources", &source.name, "api_key"], &source.config.api_key));
     let of_sinks = config.sinks.iter().flat_map(|sink| {
-        sink.config.secrets().into_iter().map(|(key, secret)| (["sinks", &sink.name, key], secret))
+        sink.config.secrets().into_iter().map(|(key, secret)| (vec!["sinks", &sink.name, key], secret))
     });
-    of_sources.chain(of_sinks)
+    let signing = config.signing_key.iter().map(|secret| (vec!["custody", "signing_key"], secret));
+    of_sources.chain(of_sinks).chain(signing)
 }
 
 fn network(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
@@ -116,14 +124,16 @@ fn network(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Reads the keys of the rules about what sinks may get.
+/// Reads the keys of the rules about what sinks may get, of all of them or of one.
 pub(super) fn redaction_keys(
     config: &mut Config,
+    only: Option<&str>,
     root: &DeTable<'_>,
     env: Environment<'_>,
     problems: &mut Vec<Problem>,
 ) {
-    for sink in &mut config.sinks {
+    let wanted = |sink: &&mut SinkEntry| only.is_none_or(|name| sink.name == name);
+    for sink in config.sinks.iter_mut().filter(wanted) {
         for (rule, error) in sink.redaction.read_keys(env) {
             let rules = place(root, &["sinks", &sink.name, "redact"]);
             let span = rules.and_then(|(rules, _)| match rules.get(rule)?.get_ref() {

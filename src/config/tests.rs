@@ -221,6 +221,13 @@ fn the_example_has_every_key() {
     for key in read::COMMON {
         has(&of("file"), key);
     }
+    let rules = EXAMPLE.lines().find(|line| line.starts_with("#   redact = ")).unwrap();
+    for key in ["field", "action", "key", "to", "patterns", "name", "regex"] {
+        assert!(rules.contains(&format!("{key} = ")), "`{key}` is missing in {rules}");
+    }
+    for action in ["drop", "hmac", "sha256", "truncate", "mask"] {
+        assert!(EXAMPLE.contains(&format!("#   {action} ")), "`{action}` is not explained");
+    }
 }
 
 fn of_header<'a>(sections: &[&'a str], header: &str) -> &'a str {

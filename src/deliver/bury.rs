@@ -1,23 +1,33 @@
 //! What the worker does about records its sink can never take.
 //!
-//! Such a record is kept, then recorded, then passed over; it is never tried again unless somebody asks.
+//! Such a record is kept, then recorded, then passed over; it is never tried again unless somebody asks. A
+//! letter is forgotten in the transaction that counts it as delivered, so a crash neither loses it nor counts
+//! it twice.
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use super::fill::FillError;
 use super::health::{Stop, trouble};
-use super::worker::{TryError, Worker};
+use super::worker::{TryError, Worker, hand_over};
 use crate::ledger::{LedgerError, LetterRow, Position};
+use crate::limits;
 use crate::recovery::Recovery;
 use crate::sink::{About, Batch, SinkError};
 
 /// Of what the other side answered, this much is kept, in characters.
 const ANSWER: usize = 1000;
+/// Why a letter cannot be tried: what was kept is not what the sink would get now.
+const OTHERWISE: &str = "the sink is configured otherwise than when this was refused, and the log file has left \
+                         the spool: set it back to deliver what was kept";
 
 impl Worker {
     /// Records that are dead letters since before the start are not tried again.
     pub(super) async fn know_the_dead(&mut self) -> Result<(), Stop> {
         match self.shared.ledger.letters(self.health.sink.clone()).await {
             Ok(letters) => {
+                if let Err(error) = self.letters.sweep(&self.health.sink, &letters) {
+                    warn!(sink = self.health.sink, %error, "dead letters that are none could not be removed");
+                }
                 let from = self.filler.place.position;
                 let positions = letters.into_iter().map(|letter| letter.position);
                 self.filler.dead.extend(positions.filter(|position| *position >= from));
@@ -41,7 +51,7 @@ impl Worker {
             return Some(TryError::Sink(SinkError::new(failed.message, Recovery::Fatal)));
         };
         let reason = reason(&failed.message, answer);
-        match self.keep(position, about, bytes, reason).await {
+        match self.keep(position, (about, bytes), reason).await {
             Ok(()) => {
                 error!(sink = self.health.sink, record = about.id, error = %failed, "a record was refused for good, it is kept as a dead letter");
                 self.filler.dead.insert(position);
@@ -54,15 +64,15 @@ impl Worker {
     async fn keep(
         &mut self,
         position: Position,
-        about: &About,
-        bytes: &[u8],
+        (about, bytes): (&About, &[u8]),
         reason: String,
     ) -> Result<(), TryError> {
-        self.letters.keep(&self.health.sink, position, about, bytes).map_err(|error| {
+        let kept = self.letters.keep(&self.health.sink, position, (about, bytes), self.filler.settings());
+        kept.map_err(|error| {
             let hint = "make room where data_dir lies".to_owned();
             SinkError::new(format!("a dead letter cannot be kept: {error}"), Recovery::Pause { hint })
         })?;
-        let letter = LetterRow {
+        self.record(LetterRow {
             id: 0,
             sink: self.health.sink.clone(),
             position,
@@ -72,65 +82,106 @@ impl Worker {
             at: self.shared.ground.clock.now().to_string(),
             reason,
             retry: false,
-        };
+        })
+        .await
+    }
+
+    async fn record(&mut self, letter: LetterRow) -> Result<(), TryError> {
         match self.shared.ledger.record_letter(letter).await {
             Ok(()) => Ok(()),
             Err(error) => Err(TryError::Sink(trouble(&error)?)),
         }
     }
 
-    /// Delivers the letters that somebody wants delivered after all.
-    pub(super) async fn retry_letters(&mut self) -> Result<(), Stop> {
-        let letters = match self.shared.ledger.letters(self.health.sink.clone()).await {
-            Ok(letters) => letters,
+    /// Delivers the oldest letter that somebody wants delivered after all; whether there was one. Nothing else
+    /// is on its way meanwhile, so that what is confirmed or lost is this letter.
+    pub(super) async fn retry_letter(&mut self) -> Result<bool, Stop> {
+        if !self.handed.is_empty() {
+            return Ok(false);
+        }
+        let letter = match self.shared.ledger.letter_to_retry(self.health.sink.clone()).await {
+            Ok(Some(letter)) => letter,
             Err(LedgerError::Closed) => return Err(Stop::Closed),
-            Err(_) => return Ok(()),
+            Ok(None) | Err(_) => return Ok(false),
         };
-        for letter in letters.into_iter().filter(|letter| letter.retry) {
-            self.retry(letter).await?;
-        }
-        Ok(())
-    }
-
-    async fn retry(&mut self, letter: LetterRow) -> Result<(), Stop> {
-        let batch = match self.letters.read(&self.health.sink, letter.position) {
-            Ok(batch) => batch,
-            Err(error) => {
-                error!(sink = self.health.sink, record = letter.record_id, %error, "a dead letter cannot be read");
-                return Ok(());
-            }
-        };
-        match self.sink.deliver(&batch).await {
-            Ok(()) => {}
-            Err(failed) => {
-                let answer =
-                    if let Recovery::DeadLetter { answer, .. } = &failed.recovery { answer } else { "" };
-                let reason = reason(&failed.message, answer);
-                let again = self.keep(letter.position, &batch.about[0], &batch.bytes, reason).await;
-                return if let Err(TryError::Stop(stop)) = again { Err(stop) } else { Ok(()) };
+        loop {
+            match self.try_letter(&letter).await {
+                Ok(()) => break,
+                Err(TryError::Sink(error)) => self.suffer(error).await?,
+                Err(TryError::Stop(stop)) => return Err(stop),
+                Err(TryError::Dropped(_)) => return Ok(false),
             }
         }
-        let counts = &mut self.filler.place.counts;
-        (counts.delivered, counts.dead_letters) =
-            (counts.delivered + 1, counts.dead_letters.saturating_sub(1));
-        self.handed.push_back(self.filler.place);
         while !self.handed.is_empty() {
             self.commit().await?;
             if !self.handed.is_empty() {
-                self.wait(crate::limits::CONFIRM_LOOK).await?;
+                self.wait(limits::CONFIRM_LOOK).await?;
             }
         }
-        info!(sink = self.health.sink, record = letter.record_id, "a dead letter was delivered after all");
-        match self.shared.ledger.remove_letter(letter.id).await {
-            Err(LedgerError::Closed) => return Err(Stop::Closed),
-            Err(error) => error!(%error, "a delivered dead letter could not be forgotten"),
-            Ok(()) => {
-                if let Err(error) = self.letters.remove(&self.health.sink, letter.position) {
-                    error!(%error, "a delivered dead letter could not be removed");
-                }
+        Ok(true)
+    }
+
+    async fn try_letter(&mut self, letter: &LetterRow) -> Result<(), TryError> {
+        let shared = self.shared.clone();
+        let length = self.letters.length(&self.health.sink, letter.position).ok().flatten().unwrap_or(0);
+        let big = length >= limits::BIG_RECORD_BYTES.into();
+        let _permit = if big { Some(shared.big.acquire().await.map_err(|_| Stop::Stopping)?) } else { None };
+        let batch = match self.letter_now(letter).await? {
+            Ok(batch) => batch,
+            Err(problem) => {
+                warn!(sink = self.health.sink, record = letter.record_id, problem, "a dead letter stays one");
+                return self.record(LetterRow { reason: problem.to_owned(), ..letter.clone() }).await;
             }
+        };
+        let Some(about) = batch.about.first() else {
+            let counts = &mut self.filler.place.counts;
+            counts.dead_letters = counts.dead_letters.saturating_sub(1);
+            counts.deselected += 1;
+            self.letter = Some(letter.clone());
+            return Ok(self.commit().await?);
+        };
+        match hand_over(self.sink.as_mut(), &batch, big, &shared.stop).await {
+            Err(TryError::Sink(SinkError {
+                message, recovery: Recovery::DeadLetter { answer, .. }, ..
+            })) => {
+                return self.keep(letter.position, (about, &batch.bytes), reason(&message, &answer)).await;
+            }
+            done => done?,
         }
+        let counts = &mut self.filler.place.counts;
+        counts.dead_letters = counts.dead_letters.saturating_sub(1);
+        counts.delivered += 1;
+        self.handed.push_back(self.filler.place);
+        self.letter = Some(letter.clone());
+        self.recovered().await;
+        self.pace(1).await;
         Ok(())
+    }
+
+    /// What the sink is to get of a letter: as it was kept, or encoded anew where something else is configured
+    /// by now, so that no rule is passed by; or why neither can be had.
+    async fn letter_now(&mut self, letter: &LetterRow) -> Result<Result<Batch, &'static str>, TryError> {
+        let kept = self.letters.read(&self.health.sink, letter.position);
+        if let Ok(kept) = kept
+            && kept.settings == self.filler.settings()
+        {
+            return Ok(Ok(kept.batch));
+        }
+        match self.filler.alone(letter.position).await {
+            Ok(Some(batch)) => Ok(Ok(batch)),
+            Ok(None) => Ok(Err(OTHERWISE)),
+            Err(FillError::Ledger(error)) => Err(TryError::Sink(trouble(&error)?)),
+            Err(_) => Ok(Err("its log file in the spool cannot be read")),
+        }
+    }
+
+    /// The ledger has forgotten the letter that was handed over.
+    pub(super) fn forget_letter(&mut self) {
+        let Some(letter) = self.letter.take() else { return };
+        info!(sink = self.health.sink, record = letter.record_id, "a dead letter is none any more");
+        if let Err(error) = self.letters.remove(&self.health.sink, letter.position) {
+            error!(%error, "the file of a dead letter could not be removed, the next start removes it");
+        }
     }
 }
 

@@ -98,6 +98,35 @@ impl Filler {
         (self.place, self.current) = (place, None);
     }
 
+    /// Changes whenever another configuration would give the sink something else.
+    pub(super) fn settings(&self) -> String {
+        let text = format!("{} {:?}", self.encoder.settings(), self.select);
+        digest::hex(&digest::sha256(text.as_bytes()))[..16].to_owned()
+    }
+
+    /// One record as the sink gets it now, whatever became of it before: an empty batch where `select` leaves it
+    /// out by now, `None` where the spool does not hold it any more.
+    pub(super) async fn alone(&mut self, position: Position) -> Result<Option<Batch>, FillError> {
+        let place = Place { position, counts: Counts::default() };
+        let (ledger, spool, encoder) = (self.ledger.clone(), self.spool.clone(), self.encoder.clone());
+        let mut one = Self::new(ledger, spool, encoder, self.select.clone(), self.start, place);
+        let sequence = position.sequence;
+        let wrap = |source| FillError::Spool { sequence, source };
+        let here = self.spool.disk().length(&self.spool.names(sequence).data).map_err(wrap)?.is_some();
+        if !here || !one.open().await? {
+            return Ok(None);
+        }
+        if let Some(current) = &mut one.current {
+            // It ends behind this record.
+            current.facts.records = position.record + 1;
+            current.reader = FileReader::open(&self.spool, sequence, position.record + 1, position.record)
+                .map_err(wrap)?;
+        }
+        let mut batch = Batch::default();
+        tokio::task::block_in_place(|| one.take(&mut batch, 1, true)).map_err(wrap)?;
+        Ok(Some(batch))
+    }
+
     /// Appends records until the batch is full, the spool is dry, or a big record is next.
     pub(super) async fn fill(&mut self, batch: &mut Batch, most: usize, big: bool) -> Result<End, FillError> {
         loop {

@@ -135,6 +135,7 @@ impl Maker {
             packing: self.packing,
             verbatim_sha256: facts.sha256,
             verbatim,
+            evidence: true,
             file_id: facts.file_id.clone(),
             records: facts.records,
         };

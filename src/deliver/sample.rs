@@ -134,6 +134,7 @@ pub async fn probe_archive(archive: &dyn Archive, body: PathBuf) -> Result<Put, 
         packing: Packing::None,
         verbatim_sha256: hash,
         verbatim: true,
+        evidence: false,
         file_id: PROBE_KEY.to_owned(),
         records: 0,
     };

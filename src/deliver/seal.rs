@@ -220,6 +220,7 @@ impl Sealer {
             packing: Packing::None,
             verbatim_sha256: hash,
             verbatim: true,
+            evidence: true,
             file_id: "manifest".to_owned(),
             records: 0,
         };

@@ -1,5 +1,6 @@
 //! Workers against sinks that hang, confirm late, lose and fail.
 
+mod letters;
 mod refill;
 
 use std::sync::{Arc, Mutex};
@@ -32,8 +33,13 @@ struct Script {
     loses: bool,
     /// Deliveries that succeed before one never ends.
     hangs_after: Option<usize>,
-    /// A record that can never be taken.
-    refuses: Option<Vec<u8>>,
+    /// Records that can never be taken.
+    refuses: Vec<Vec<u8>>,
+    /// Confirmations that lose what was handed over.
+    forgets: usize,
+    /// The call, counted from 0, that never ends.
+    dies_at: Option<usize>,
+    calls: usize,
     /// Batches confirmed by each call; all when none is given.
     confirms: Option<usize>,
     lines: Vec<Vec<u8>>,
@@ -45,9 +51,24 @@ struct Scripted {
     waiting: usize,
 }
 
+impl Scripted {
+    /// Counts a call; the one at which the program is to be killed does not come back.
+    async fn called(&self) {
+        let dies = {
+            let mut script = self.script.lock().unwrap();
+            script.calls += 1;
+            script.dies_at.is_some_and(|at| script.calls > at)
+        };
+        if dies {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 impl Sink for Scripted {
     fn deliver<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), SinkError>> {
         Box::pin(async move {
+            self.called().await;
             let hangs = {
                 let mut script = self.script.lock().unwrap();
                 script.deliveries += 1;
@@ -60,7 +81,8 @@ impl Sink for Scripted {
                     }
                     return Err(error);
                 }
-                let refused = batch.records().position(|line| Some(line) == script.refuses.as_deref());
+                let refused =
+                    batch.records().position(|line| script.refuses.iter().any(|refused| refused == line));
                 if let Some(record) = refused {
                     let answer = "no".to_owned();
                     return Err(SinkError::new("refused", Recovery::DeadLetter { record, answer }));
@@ -78,14 +100,23 @@ impl Sink for Scripted {
 
     fn confirm(&mut self) -> BoxFuture<'_, Result<Confirmation, SinkError>> {
         Box::pin(async {
-            let batches = self.script.lock().unwrap().confirms.unwrap_or(usize::MAX).min(self.waiting);
+            self.called().await;
+            let mut script = self.script.lock().unwrap();
+            if script.forgets > 0 && self.waiting > 0 {
+                (script.forgets, self.waiting) = (script.forgets - 1, 0);
+                return Err(SinkError::new("forgotten", Recovery::Retry { after: None }).losing());
+            }
+            let batches = script.confirms.unwrap_or(usize::MAX).min(self.waiting);
             self.waiting -= batches;
             Ok(Confirmation { batches, memory: Vec::new() })
         })
     }
 
     fn committed(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            self.called().await;
+            Ok(())
+        })
     }
 }
 
@@ -94,6 +125,8 @@ struct Bench {
     shared: Shared,
     folder: TempDir,
     refill: Refill,
+    encoder: Encoder,
+    select: Select,
 }
 
 fn line(file: u64, record: u64) -> Vec<u8> {
@@ -110,10 +143,15 @@ fn all_lines() -> Vec<Vec<u8>> {
 
 impl Bench {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let contents: Vec<Vec<u8>> = (1..=FILES).map(content).collect();
-        let shared = spooled(folder.path(), &contents).await;
-        Self { shared, folder, refill: Refill::default() }
+        Self::with(&contents).await
+    }
+
+    async fn with(contents: &[Vec<u8>]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = spooled(folder.path(), contents).await;
+        let encoder = Encoder::new(Options { format: Format::Raw, ..Options::default() }, None);
+        Self { shared, folder, refill: Refill::default(), encoder, select: Select::default() }
     }
 
     /// A worker as after a start of the program; a new stop belongs to it.
@@ -121,19 +159,17 @@ impl Bench {
         self.shared.stop = CancellationToken::new();
         let ledger = &self.shared.ledger;
         let row = ledger.enable_sink(name.into(), "t", "sent", SinkStart::Beginning).await.unwrap();
-        let options = Options { format: Format::Raw, ..Options::default() };
-        let select = Select::default();
         let settings = Settings {
             max_unconfirmed_records: window,
             rate: None,
-            select,
+            select: self.select.clone(),
             once: true,
             refill: self.refill.clone(),
         };
         let over = watch::Sender::new(true).subscribe();
         let sink = Box::new(Scripted { script: script.clone(), waiting: 0 });
         let letters = Letters::new(self.shared.ground.disk.clone(), self.folder.path().join("dead-letters"));
-        Worker::new(self.shared.clone(), row, sink, Encoder::new(options, None), settings, letters, over)
+        Worker::new(self.shared.clone(), row, sink, self.encoder.clone(), settings, letters, over)
     }
 
     async fn row(&self, name: &str) -> crate::ledger::SinkRow {
@@ -216,7 +252,7 @@ async fn a_sink_that_hangs_holds_nobody_else() {
 async fn a_record_that_is_refused_for_good_holds_up_nothing_and_can_be_tried_again() {
     let mut bench = Bench::new().await;
     let bad = line(2, 17);
-    let script = Arc::new(Mutex::new(Script { refuses: Some(bad.clone()), ..Script::default() }));
+    let script = Arc::new(Mutex::new(Script { refuses: vec![bad.clone()], ..Script::default() }));
     bench.worker("a", &script, 50).await.run().await;
     let others: Vec<_> = all_lines().into_iter().filter(|line| *line != bad).collect();
     assert_eq!(script.lock().unwrap().lines, others);
@@ -224,7 +260,7 @@ async fn a_record_that_is_refused_for_good_holds_up_nothing_and_can_be_tried_aga
     assert_eq!((row.counts.delivered, row.counts.dead_letters), (FILES * RECORDS - 1, 1));
     let letters = bench.shared.ledger.letters("a".into()).await.unwrap();
     assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "refused: no"));
-    script.lock().unwrap().refuses = None;
+    script.lock().unwrap().refuses.clear();
     bench.worker("a", &script, 50).await.run().await;
     assert_eq!(script.lock().unwrap().lines.len(), others.len(), "not tried again unasked");
     assert_eq!(bench.shared.ledger.retry_letters(None).await.unwrap(), 1);

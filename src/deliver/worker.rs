@@ -15,7 +15,7 @@ use super::letters::Letters;
 use super::refill::{Refill, RefillError};
 use crate::collect::{Progress, Shared};
 use crate::format::{Encoder, Select};
-use crate::ledger::{LedgerError, SinkRow};
+use crate::ledger::{LedgerError, LetterRow, SinkRow};
 use crate::limits;
 use crate::recovery::Recovery;
 use crate::sink::{Batch, Confirmation, Sink, SinkError};
@@ -48,6 +48,8 @@ pub struct Worker {
     pub(super) handed: VecDeque<Place>,
     /// What was handed over was lost, and nothing confirmed since.
     unproven: bool,
+    /// The dead letter that was handed over last, while nothing else is on its way.
+    pub(super) letter: Option<LetterRow>,
     collected: watch::Receiver<u64>,
     /// Turns true when nothing more will be collected.
     over: watch::Receiver<bool>,
@@ -71,8 +73,20 @@ impl Worker {
         let collected = shared.next_sequence.subscribe();
         let committed = (place, row.memory.unwrap_or_default());
         let health = Health::new(shared.clone(), row.name, &row.state, settings.once);
-        let (handed, unproven) = (VecDeque::new(), false);
-        Self { shared, health, sink, settings, letters, filler, committed, handed, unproven, collected, over }
+        Self {
+            shared,
+            health,
+            sink,
+            settings,
+            letters,
+            filler,
+            committed,
+            handed: VecDeque::new(),
+            unproven: false,
+            letter: None,
+            collected,
+            over,
+        }
     }
 
     /// Delivers until stopped, or until everything is delivered in a run with an end.
@@ -126,7 +140,10 @@ impl Worker {
                     // Something was lost: there is more to deliver again.
                     continue;
                 }
-                self.retry_letters().await?;
+                if self.retry_letter().await? {
+                    // What was collected meanwhile goes before the next one.
+                    continue;
+                }
                 due = Instant::now() + limits::COMMIT_INTERVAL;
                 if self.settings.once && *self.over.borrow() && self.is_drained() {
                     return Ok(());
@@ -237,7 +254,7 @@ impl Worker {
     }
 
     /// A stop ends the wait, and is seen before the next batch.
-    async fn pace(&mut self, records: usize) {
+    pub(super) async fn pace(&mut self, records: usize) {
         if let Some(rate) = self.settings.rate {
             let wait = Duration::from_secs_f64(records as f64 / rate as f64);
             self.shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
@@ -274,7 +291,13 @@ impl Worker {
             reached.map_err(|error| SinkError::new(error.to_string(), Recovery::Fatal))?;
             let Place { position, counts } = place;
             let (ledger, name) = (&self.shared.ledger, self.health.sink.clone());
-            ledger.record_position(name, position, counts, memory.clone()).await?;
+            match self.letter.clone().filter(|_| batches == self.handed.len()) {
+                Some(letter) => {
+                    ledger.settle_letter(letter, position, counts, memory.clone()).await?;
+                    self.forget_letter();
+                }
+                None => ledger.record_position(name, position, counts, memory.clone()).await?,
+            }
             let new = counts.delivered - self.committed.0.counts.delivered;
             Progress::add(&self.shared.progress.delivered, new);
             self.committed = (place, memory);
@@ -287,15 +310,16 @@ impl Worker {
     }
 
     /// A sink that takes everything and confirms nothing is in trouble all the same.
-    async fn recovered(&mut self) {
+    pub(super) async fn recovered(&mut self) {
         if !self.unproven {
             self.health.recovered().await;
         }
     }
 
     /// Takes back what was lost, and waits before the next try.
-    async fn suffer(&mut self, trouble: SinkError) -> Result<(), Stop> {
+    pub(super) async fn suffer(&mut self, trouble: SinkError) -> Result<(), Stop> {
         if trouble.lost {
+            self.letter = None;
             self.unproven = true;
             self.handed.clear();
             self.filler.rewind(self.committed.0);
@@ -305,7 +329,7 @@ impl Worker {
 }
 
 /// Delivers one batch; a big one must be taken in time, since others wait for the memory it holds.
-async fn hand_over(
+pub(super) async fn hand_over(
     sink: &mut dyn Sink,
     batch: &Batch,
     big: bool,

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 
 use super::Options;
 use super::flat::{
-    ADDRESS, Field, NUMBER, Syntax, address, agent, is_unfit, moment, plain, reason, redacted, severity,
-    spoken, summary, text,
+    ADDRESS, DELEGATOR_IDS, Field, NUMBER, Syntax, address, agent, delegator, is_unfit, moment, plain,
+    reason, redacted, severity, spoken, summary, text,
 };
 use super::mapping::Row;
 use crate::digest::hex;
@@ -45,7 +45,18 @@ const FIELDS: &[Field] = &[
         record.outcome.result.map(Cow::Borrowed)
     }),
     Field::new("suser", "actor.email", 1023, "", |record, _| text(record.actor.email)),
+    Field::new(
+        "suser",
+        "actor.delegator",
+        1023,
+        "where an agent acts for a user: the user's email",
+        |record, _| delegator(record, &["user_email"]),
+    ),
+    Field::new("suser", "actor.name", 1023, "where there is neither", |record, _| text(record.actor.name)),
     Field::new("suid", "actor.id", 1023, "", |record, _| text(record.actor.id)),
+    Field::new("OpenAIComplianceDelegator", "actor.delegator", 1023, "the user's id", |record, _| {
+        delegator(record, DELEGATOR_IDS)
+    }),
     Field::new("cs3", "model.response", 4000, "", |record, _| text(record.model.response)).labelled("model"),
     Field::new("cs3", "model.request", 4000, "where no model answered", |record, _| {
         text(record.model.request)
@@ -68,6 +79,14 @@ const FIELDS: &[Field] = &[
         NUMBER,
         "part of the output",
         |record, _| text(record.usage.reasoning),
+    )
+    .whole(),
+    Field::new(
+        "OpenAIComplianceTotalTokens",
+        "usage.total",
+        NUMBER,
+        "where upstream says it",
+        |record, _| text(record.usage.total),
     )
     .whole(),
     Field::new("fileId", "provenance.log_file_id", 1023, "", |record, _| plain(&record.origin.file_id)),

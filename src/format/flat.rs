@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use super::mapping::Row;
-use super::{Content, Options};
+use super::{Content, Options, native};
 use crate::record::{Record, json};
 
 /// What a value keeps when others must go, bytes as written.
@@ -336,6 +336,16 @@ pub(super) fn redacted<'r>(record: &'r Record<'_>, options: Options) -> Option<C
     let kept_out = kept_out.filter(|_| options.content == Content::Metadata).map(|(path, ..)| path);
     let all: Vec<&str> = record.removed.iter().map(AsRef::as_ref).chain(kept_out).collect();
     (!all.is_empty()).then(|| Cow::Owned(all.join(",")))
+}
+
+/// Where the id of such a user is, by its kind.
+pub(super) const DELEGATOR_IDS: &[&str] = &["user_id", "redacted_id", "provider_user_id", "id"];
+
+/// What names the user an agent acts for.
+pub(super) fn delegator<'r>(record: &'r Record<'_>, keys: &[&str]) -> Option<Cow<'r, str>> {
+    let names = record.actor.delegator.map(native::names).unwrap_or_default();
+    let found = keys.iter().find_map(|key| names.iter().find(|(name, _)| name == key));
+    text(found.map(|(_, token)| *token))
 }
 
 /// The record in a few words.

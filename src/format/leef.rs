@@ -12,8 +12,8 @@ use std::borrow::Cow;
 
 use super::Options;
 use super::flat::{
-    ADDRESS, Field, NUMBER, Syntax, address, agent, is_unfit, moment, plain, reason, redacted, severity,
-    spoken, summary, text,
+    ADDRESS, DELEGATOR_IDS, Field, NUMBER, Syntax, address, agent, delegator, is_unfit, moment, plain,
+    reason, redacted, severity, spoken, summary, text,
 };
 use super::mapping::Row;
 use crate::digest::hex;
@@ -56,8 +56,21 @@ const FIELDS: &[Field] = &[
         record.outcome.result.map(Cow::Borrowed)
     }),
     Field::new("usrName", "actor.email", 1023, "", |record, _| text(record.actor.email)),
-    Field::new("usrName", "actor.id", 1023, "where there is no email", |record, _| text(record.actor.id)),
+    Field::new(
+        "usrName",
+        "actor.delegator",
+        1023,
+        "where an agent acts for a user: the user's email",
+        |record, _| delegator(record, &["user_email"]),
+    ),
+    Field::new("usrName", "actor.id", 1023, "where there is neither", |record, _| text(record.actor.id)),
+    Field::new("usrName", "actor.name", 1023, "where there is no id, either", |record, _| {
+        text(record.actor.name)
+    }),
     Field::new("actorId", "actor.id", 1023, "", |record, _| text(record.actor.id)),
+    Field::new("delegatorId", "actor.delegator", 1023, "the user an agent acts for", |record, _| {
+        delegator(record, DELEGATOR_IDS)
+    }),
     Field::new("model", "model.response", 1023, "", |record, _| text(record.model.response)),
     Field::new("model", "model.request", 1023, "where no model answered", |record, _| {
         text(record.model.request)
@@ -70,6 +83,10 @@ const FIELDS: &[Field] = &[
     .whole(),
     Field::new("reasoningTokens", "usage.reasoning", NUMBER, "part of the output", |record, _| {
         text(record.usage.reasoning)
+    })
+    .whole(),
+    Field::new("totalTokens", "usage.total", NUMBER, "where upstream says it", |record, _| {
+        text(record.usage.total)
     })
     .whole(),
     Field::new("fileId", "provenance.log_file_id", 1023, "", |record, _| plain(&record.origin.file_id)),

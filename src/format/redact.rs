@@ -22,7 +22,7 @@ use super::{Format, Options};
 use crate::digest::{HmacKey, hex, sha256};
 use crate::record::reader::Shape;
 use crate::record::{Record, json};
-use crate::secret::{Environment, SecretError};
+use crate::secret::{Environment, Secret, SecretError};
 use detect::Detectors;
 use fields::Slot;
 use rule::{Action, Field, Rule};
@@ -72,6 +72,14 @@ impl Redaction {
     /// Whether there is any rule.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Where the keys of the rules lie.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.0.iter().filter_map(|armed| match &armed.rule.action {
+            Action::Hmac(secret) => Some(secret),
+            _ => None,
+        })
     }
 
     /// Reads the keys of the rules; those that cannot be had, by the place of their rule.

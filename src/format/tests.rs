@@ -1,5 +1,7 @@
 //! What records look like to a sink, tested from outside: bytes in, native records out.
 
+mod canaries;
+mod facts;
 mod flat;
 mod golden;
 mod lossless;

@@ -1,8 +1,9 @@
 //! Dead letters: records that one sink can never take.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Ledger, LedgerError, Position, Viewer};
+use super::sinks::move_to;
+use super::{Counts, Ledger, LedgerError, Position, Viewer};
 
 /// One dead letter; its bytes lie in the data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,10 +98,28 @@ impl Ledger {
         .await
     }
 
-    /// Forgets a dead letter that was delivered after all.
-    pub async fn remove_letter(&self, id: i64) -> Result<(), LedgerError> {
+    /// The oldest dead letter of a sink that somebody wants delivered after all.
+    pub async fn letter_to_retry(&self, sink: String) -> Result<Option<LetterRow>, LedgerError> {
         self.call(move |connection| {
-            connection.execute("DELETE FROM dead_letter WHERE id = ?1", [id]).map(drop)
+            connection
+                .prepare_cached(&format!("{SELECT} WHERE sink = ?1 AND retry = 1 ORDER BY id LIMIT 1"))?
+                .query_row([sink], read)
+                .optional()
+        })
+        .await
+    }
+
+    /// Moves a sink's accounts, and with them forgets the dead letter that they no longer count as one.
+    pub async fn settle_letter(
+        &self,
+        letter: LetterRow,
+        position: Position,
+        counts: Counts,
+        memory: Vec<u8>,
+    ) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            move_to(connection, &letter.sink, position, counts, &memory)?;
+            connection.execute("DELETE FROM dead_letter WHERE id = ?1", [letter.id]).map(drop)
         })
         .await
     }

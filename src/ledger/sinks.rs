@@ -66,6 +66,9 @@ pub struct SinkRow {
     pub oldest_pending: Option<String>,
 }
 
+/// The start of a sink that never began; files are numbered from 1.
+const UNBEGUN: u64 = 0;
+
 const SELECT: &str = "SELECT name, type, guarantee, start, sink.sequence, record, memory, delivered,
     repeats, deselected, dead_letters, state, last_error, hint,
     coalesce((SELECT tail.records_before + tail.records - file.records_before - record FROM file,
@@ -162,7 +165,30 @@ impl Ledger {
                 &format!(
                     "INSERT INTO sink (name, type, guarantee, enabled, start, sequence, record)
                      VALUES (?1, ?2, ?3, 1, {first}, {first}, 0)
-                     ON CONFLICT (name) DO UPDATE SET enabled = 1, type = ?2, guarantee = ?3"
+                     ON CONFLICT (name) DO UPDATE SET enabled = 1, type = ?2, guarantee = ?3,
+                         start = iif(start = {UNBEGUN}, excluded.start, start),
+                         sequence = iif(start = {UNBEGUN}, excluded.sequence, sequence)"
+                ),
+                params![name, kind, guarantee],
+            )?;
+            connection.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([name], read)
+        })
+        .await
+    }
+
+    /// Finds the sink's row, or makes one that only remembers: where the sink begins is for
+    /// [`Self::enable_sink`] to say.
+    pub async fn remember_sink(
+        &self,
+        name: String,
+        kind: &'static str,
+        guarantee: &'static str,
+    ) -> Result<SinkRow, LedgerError> {
+        self.call(move |connection| {
+            connection.execute(
+                &format!(
+                    "INSERT INTO sink (name, type, guarantee, enabled, start, sequence, record)
+                     VALUES (?1, ?2, ?3, 0, {UNBEGUN}, {UNBEGUN}, 0) ON CONFLICT (name) DO NOTHING"
                 ),
                 params![name, kind, guarantee],
             )?;

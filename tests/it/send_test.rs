@@ -69,6 +69,38 @@ fn a_tailing_agent_sees_the_event_and_the_daemon_goes_on_behind_it() {
 }
 
 #[test]
+fn a_sink_that_is_new_begins_at_its_first_run_and_not_at_its_test() {
+    let simulator = small();
+    let place = Place::new(&simulator, &simulator.sources_with(&["CODEX_LOG"]), "");
+    let configure = |types: &[&str], sink: &str| place.configure(&simulator.sources_with(types), sink);
+    place.run_to(&["run", "--once"], 0);
+    let folder = place.output().with_file_name("later");
+    let later = format!(
+        "[sinks.later]\ntype = \"file\"\ndirectory = {:?}\nstart = \"now\"\n",
+        folder.to_str().unwrap()
+    );
+    configure(&["CODEX_LOG"], &later);
+    let (shown, _) = send(&place, "later", 0);
+    let sinks = place.status()["sinks"].as_array().unwrap().len();
+    assert_eq!(sinks, 1, "it does not take part yet");
+    // What is collected now lies before its first run.
+    configure(&["CODEX_LOG", "AUTH_LOG"], "");
+    place.run_to(&["run", "--once"], 0);
+    configure(&["CODEX_LOG", "AUTH_LOG"], &later);
+    place.run_to(&["run", "--once"], 0);
+    let status = place.status();
+    let row =
+        status["sinks"].as_array().unwrap().iter().find(|sink| sink["name"] == "later").unwrap().clone();
+    assert_eq!((&row["records_delivered"], &row["records_pending"]), (&0.into(), &0.into()), "{row:#}");
+    configure(&["CODEX_LOG", "AUTH_LOG", "AUDIT_LOG"], &later);
+    place.run_to(&["run", "--once"], 0);
+    assert_eq!(names(&folder), ["custodex.jsonl"], "it goes on behind the event");
+    let lines = text(&output_bytes(&folder));
+    assert!(lines.starts_with(&shown) && lines.lines().count() > 10, "{}", lines.lines().count());
+    assert!(lines.lines().skip(1).all(|line| line.contains("\"event_type\":\"AUDIT_LOG\"")));
+}
+
+#[test]
 fn a_file_that_a_daemon_or_a_crash_has_in_hand_is_left_alone() {
     let simulator = small();
     let place = Place::new(&simulator, &simulator.sources, "");

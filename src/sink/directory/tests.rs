@@ -62,6 +62,7 @@ impl World {
             packing: Packing::None,
             verbatim_sha256: sha256(content.as_bytes()),
             verbatim: true,
+            evidence: true,
             file_id: "x".into(),
             records: 1,
         }

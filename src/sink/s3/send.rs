@@ -63,7 +63,7 @@ pub(super) async fn put(
         .metadata(FILE_ID, utf8_percent_encode(&object.file_id, NON_ALPHANUMERIC).to_string())
         .metadata(RECORDS, object.records.to_string())
         .body(body);
-    let request = kept(checked(request, config, object), config, now);
+    let request = kept(checked(request, config, object), config, object, now);
     request.send().await.map(drop).map_err(|error| judge("store an object", config, &error))
 }
 
@@ -80,7 +80,12 @@ fn checked(request: PutObjectFluentBuilder, config: &S3Config, object: &Object) 
 }
 
 /// With how the store is to keep it.
-fn kept(request: PutObjectFluentBuilder, config: &S3Config, now: i64) -> PutObjectFluentBuilder {
+fn kept(
+    request: PutObjectFluentBuilder,
+    config: &S3Config,
+    object: &Object,
+    now: i64,
+) -> PutObjectFluentBuilder {
     let mut request = request
         .set_expected_bucket_owner(config.expected_bucket_owner.clone())
         .set_storage_class(config.storage_class.as_deref().map(StorageClass::from))
@@ -94,7 +99,7 @@ fn kept(request: PutObjectFluentBuilder, config: &S3Config, now: i64) -> PutObje
             .ssekms_key_id(key)
             .bucket_key_enabled(true);
     }
-    if let Some(lock) = config.object_lock {
+    if let Some(lock) = config.object_lock.filter(|_| object.evidence) {
         let mode = match lock.mode {
             LockMode::Governance => ObjectLockMode::Governance,
             LockMode::Compliance => ObjectLockMode::Compliance,

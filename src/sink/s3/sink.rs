@@ -68,7 +68,8 @@ impl S3Archive {
 
     /// A store may take the order to lock, and do nothing: the first object of a session tells.
     async fn see_lock(&self, session: &Session, object: &Object) -> Result<(), Trouble> {
-        if self.bucket.config.object_lock.is_none() || session.locks.load(Ordering::Relaxed) {
+        let asked = self.bucket.config.object_lock.is_some() && object.evidence;
+        if !asked || session.locks.load(Ordering::Relaxed) {
             return Ok(());
         }
         if send::head(&session.client, &self.bucket.config, &object.key, false).await?.locked {

@@ -93,6 +93,7 @@ impl World {
             packing: Packing::Zstd,
             verbatim_sha256: [7; 32],
             verbatim: true,
+            evidence: true,
             file_id: "a/é\n".into(),
             records: 3,
         }
@@ -227,6 +228,15 @@ async fn a_store_that_only_says_it_locks_is_found_out() {
         asked.headers["x-amz-object-lock-retain-until-date"].to_str().unwrap().parse().unwrap();
     let left = until.as_second() - Ground::real().now();
     assert!((2 * 86_400 - 60..=2 * 86_400).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn what_is_no_evidence_is_not_locked() {
+    let world = World::new("object_lock = { mode = 'compliance', days = 2 }").await;
+    world.script.lock().unwrap().answers = [plain(200)].into();
+    world.archive.put(&Object { evidence: false, ..world.object() }).await.unwrap();
+    let asked = world.script.lock().unwrap().asked.pop().unwrap();
+    assert!(asked.headers.keys().all(|name| !name.as_str().contains("lock")), "{:?}", asked.headers);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the collector's answers mean.
 //!
-//! The documented codes are known here and nowhere else. What is not understood consumes nothing.
+//! The documented codes are known here and nowhere else. What is not understood consumes nothing. A text of the
+//! collector's is never shown: it may repeat what it was sent.
 
 use std::time::Duration;
 
@@ -29,7 +30,6 @@ pub(super) enum Verdict {
 /// The parts of an answer's body.
 #[derive(Debug)]
 struct Reply {
-    text: String,
     code: Option<i64>,
     id: Option<u64>,
     event: Option<usize>,
@@ -40,18 +40,16 @@ impl Reply {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let event = body.get("invalid-event-number").and_then(Value::as_u64);
         Self {
-            text: body.get("text").and_then(Value::as_str).map(clean).unwrap_or_default(),
             code: body.get("code").and_then(Value::as_i64),
             id: body.get("ackId").and_then(Value::as_u64),
             event: event.and_then(|event| usize::try_from(event).ok()),
         }
     }
 
-    /// For people: status, code and text.
+    /// For people: status and code, and what that means.
     fn shown(&self, status: u16) -> String {
-        let code = self.code.map(|code| format!(" code {code}")).unwrap_or_default();
-        let text = if self.text.is_empty() { String::new() } else { format!(": {}", self.text) };
-        format!("the collector answered {status}{code}{text}")
+        let code = self.code.map(|code| format!(" code {code}{}", meaning(code))).unwrap_or_default();
+        format!("the collector answered {status}{code}")
     }
 }
 
@@ -108,9 +106,30 @@ pub(super) fn retry_after(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(limits::RETRY_AFTER_MAX))
 }
 
-/// A text of the other side's, fit for a log.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(limits::HEC_REPLY_TEXT).collect()
+/// What Splunk's documentation says of a code, to follow it.
+fn meaning(code: i64) -> &'static str {
+    match code {
+        1 | 22 => ": the token is disabled",
+        2 => ": a token is required",
+        3 => ": invalid authorization",
+        4 | 21 => ": invalid token",
+        5 => ": no data",
+        6 => ": invalid data format",
+        7 => ": incorrect index",
+        8 => ": internal server error",
+        9 => ": the server is busy",
+        10 => ": the data channel is missing",
+        11 => ": invalid data channel",
+        12 => ": an event is required",
+        13 => ": an event cannot be blank",
+        14 => ": acknowledgement is disabled",
+        15 => ": an indexed field cannot be handled",
+        18..=20 => ": queues or acknowledgements are not available",
+        23 => ": the server is shutting down",
+        24..=26 => ": queues are near their capacity",
+        27 => ": the request is too large",
+        _ => "",
+    }
 }
 
 #[cfg(test)]
@@ -128,9 +147,9 @@ mod tests {
         assert!(matches!(taken, Verdict::Taken { id: Some(7), slow: false }));
         assert!(matches!(judge(200, r#"{"text":"Success","code":0}"#), Verdict::Taken { id: None, .. }));
         assert!(matches!(judge(200, r#"{"code":24,"ackId":1}"#), Verdict::Taken { slow: true, .. }));
-        let refused = judge(400, r#"{"text":"Invalid data format","code":6,"invalid-event-number":3}"#);
+        let refused = judge(400, r#"{"text":"ada@example.com is bad","code":6,"invalid-event-number":3}"#);
         assert!(matches!(refused, Verdict::Refused { event: Some(3), answer }
-            if answer == "the collector answered 400 code 6: Invalid data format"));
+            if answer == "the collector answered 400 code 6: invalid data format"));
         for code in [5, 12, 13, 15] {
             assert!(matches!(
                 judge(400, &format!("{{\"code\":{code}}}")),
@@ -172,6 +191,5 @@ mod tests {
         assert!(is_unknown_channel(&answer(400, r#"{"text":"Invalid data channel","code":11}"#)));
         assert!(!is_unknown_channel(&answer(400, r#"{"code":14}"#)));
         assert_eq!(retry_after("100000"), Some(limits::RETRY_AFTER_MAX));
-        assert_eq!(clean("a\u{1b}[0m\nb"), "a[0mb");
     }
 }

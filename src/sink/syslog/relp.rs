@@ -11,6 +11,7 @@
 //! batch comes again.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 
 use tokio::time::{Instant, timeout};
 
@@ -91,7 +92,7 @@ impl Relp {
         self.wire.tidy().await.map_err(|error| trouble::of(&self.address, &error))?;
         self.take_answers()?;
         if !self.waiting.is_empty() && self.heard_at.elapsed() > limits::SEND_STALL {
-            return Err(self.broken("no answer to what was sent"));
+            return Err(self.silent());
         }
         let taken = self.made - self.waiting.len() as u64;
         Ok(self.handed.iter().take_while(|end| **end <= taken).count())
@@ -120,7 +121,11 @@ impl Relp {
     }
 
     async fn turn(&mut self) -> Result<(), SinkError> {
-        self.wire.step().await.map_err(|error| trouble::of(&self.address, &error))?;
+        self.wire.step().await.map_err(|error| match error.kind() {
+            // All is written: it is the receiver's turn.
+            ErrorKind::TimedOut if self.wire.is_idle() => self.silent(),
+            _ => trouble::of(&self.address, &error),
+        })?;
         self.take_answers()
     }
 
@@ -164,6 +169,14 @@ impl Relp {
             self.waiting.pop_front();
         }
         Ok(())
+    }
+
+    /// The receiver takes messages and does not say so.
+    fn silent(&self) -> SinkError {
+        let stall = limits::SEND_STALL.as_secs();
+        self.broken(&format!(
+            "no answer for {stall} s to what was sent: see whether the receiver's queue is full"
+        ))
     }
 
     fn broken(&self, what: &str) -> SinkError {

@@ -166,7 +166,7 @@ async fn a_busy_collector_is_waited_for() {
     let (receiver, driver) = run(Ways { busy: 5, ..Ways::default() }, "", &items, 50).await;
     assert_indexed(&receiver, &items, &[], false);
     assert_eq!(driver.retries.len(), 5);
-    assert!(driver.retries[0].contains("503 code 9: Server is busy"), "{:?}", driver.retries);
+    assert!(driver.retries[0].contains("503 code 9: the server is busy"), "{:?}", driver.retries);
     let (receiver, driver) = run(Ways { full: Some(24), ..Ways::default() }, "", &items, 100).await;
     assert_indexed(&receiver, &items, &[], false);
     assert!(driver.retries.is_empty());
@@ -205,8 +205,9 @@ async fn one_bad_event_is_isolated_wherever_it_is() {
             let (receiver, driver) = run(ways, "batch_interval = '0ms'", &items, 100).await;
             let id = items[bad].0.clone();
             assert_indexed(&receiver, &items, &[&id], true);
-            let answer = format!("the collector answered 400 code {code}: Invalid data format");
-            assert_eq!(driver.dead, [(id, answer)]);
+            let answer = format!("the collector answered 400 code {code}");
+            assert_eq!((driver.dead.len(), &driver.dead[0].0), (1, &id));
+            assert!(driver.dead[0].1.starts_with(&answer), "{:?}", driver.dead);
             assert_eq!(driver.lost, 0);
         }
     }
@@ -329,7 +330,7 @@ async fn a_probe_finds_out_and_indexes_nothing() {
     receiver.known().token = "another".into();
     let driver = Driver::new(&receiver, "");
     let error = driver.config.probe(&ground).await.unwrap_err();
-    assert_eq!(error.to_string(), "the collector answered 403 code 4: Invalid token");
+    assert_eq!(error.to_string(), "the collector answered 403 code 4: invalid token");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,6 +40,8 @@ pub struct Ways {
     pub max_bytes: Option<usize>,
     /// An event that holds this text is refused with this code.
     pub poison: Option<(&'static str, i64)>,
+    /// The refusal repeats the event.
+    pub echo: bool,
     /// The refusal names the event.
     pub number: bool,
     /// The events before it are indexed all the same.
@@ -263,6 +265,9 @@ impl Known {
                 self.index(events[..at].to_vec());
             }
             let mut said = json!({"text": "Invalid data format", "code": code});
+            if self.ways.echo {
+                said["text"] = events[at]["event"].to_string().into();
+            }
             if self.ways.number {
                 said["invalid-event-number"] = at.into();
             }

@@ -178,3 +178,57 @@ async fn a_receiver_that_dies_gets_the_batch_again() {
     await_confirmed(&mut sink, 1).await.unwrap();
     drop(receiver.await.unwrap());
 }
+
+#[tokio::test]
+async fn a_receiver_that_takes_all_and_answers_nothing_is_trouble_and_gets_all_again() {
+    for (first, stalls_in_delivery) in [(3, false), (1000, true)] {
+        let (listener, address) = listen().await;
+        let mut sink = sink(&format!("address = 'relp://{address}'"));
+        let (mut session, records) = (None, batch(&numbered(first, 10)));
+        {
+            let mut delivering = sink.deliver(&records);
+            let mut taken = 0;
+            let taking = async {
+                let session = session.insert(Session::accept(&listener).await);
+                while session.frame().await.is_some() {
+                    taken += 1;
+                }
+            };
+            let quiet = timeout(Duration::from_millis(300), taking);
+            let (delivered, _) = tokio::join!(timeout(Duration::from_millis(300), &mut delivering), quiet);
+            assert_eq!(delivered.is_err(), stalls_in_delivery);
+            assert_eq!(taken, first.min(limits::RELP_WINDOW), "no more than a window is on its way");
+            tokio::time::pause();
+            if stalls_in_delivery {
+                let begun = tokio::time::Instant::now();
+                let error = delivering.await.unwrap_err();
+                assert!(begun.elapsed() <= limits::SEND_STALL, "{:?}", begun.elapsed());
+                assert_silent(&error);
+            }
+        }
+        if !stalls_in_delivery {
+            assert_eq!(sink.confirm().await.unwrap().batches, 0);
+            tokio::time::advance(limits::SEND_STALL + Duration::from_millis(1)).await;
+            assert_silent(&sink.confirm().await.unwrap_err());
+        }
+        tokio::time::resume();
+        let answering = tokio::spawn(async move {
+            let mut session = Session::accept(&listener).await;
+            for number in 2..first as u64 + 2 {
+                let (_, _, message) = session.frame().await.unwrap();
+                assert!(message.contains(&format!(" - {} x", number - 2)), "{message}");
+                session.answer(number, "200 OK").await;
+            }
+            session
+        });
+        sink.deliver(&records).await.unwrap();
+        await_confirmed(&mut sink, 1).await.unwrap();
+        drop(answering.await.unwrap());
+    }
+}
+
+fn assert_silent(error: &SinkError) {
+    assert!(error.lost && matches!(error.recovery, Recovery::Retry { .. }), "{error:?}");
+    let says = error.message.contains("no answer for 30 s") && error.message.contains("queue is full");
+    assert!(says, "{error}");
+}
