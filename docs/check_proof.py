@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import sys
 
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -30,8 +31,10 @@ def climb(leaf, index, size, path):
 
 
 proof = json.load(open(sys.argv[1], encoding="utf-8"))
+case = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[1])))  # an unpacked case has its parts in files
+beside = lambda name: open(os.path.join(case, proof[name]), "rb").read() if name in proof else None
 key = load_pem_public_key(open(sys.argv[2], "rb").read())
-envelope = json.loads(proof["manifest"])
+envelope = json.loads(beside("manifest_file") or proof["manifest"])
 kind, payload = envelope["payloadType"], base64.b64decode(envelope["payload"])
 assert kind == "application/vnd.custodex.manifest+json", "no manifest"
 signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
@@ -39,7 +42,7 @@ key.verify(base64.b64decode(envelope["signatures"][0]["sig"]), signed)  # raises
 
 manifest = json.loads(payload)
 file = next(file for file in manifest["files"] if file["key"] == proof["key"])
-record = base64.b64decode(proof["record"])
+record = beside("record_file") or base64.b64decode(proof["record"])
 path = [bytes.fromhex(node) for node in proof["path"]]
 root = climb(sha256(record), proof["index"], file["records"], path)
 assert root.hex() == file["record_root"], "the record is not the one that was sealed"

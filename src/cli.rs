@@ -5,8 +5,10 @@
 
 mod arenas;
 mod args;
+mod case;
 mod check;
 mod demo;
+mod explain;
 mod fields;
 mod holes;
 mod letters;
@@ -15,10 +17,14 @@ mod preview;
 mod progress;
 mod prove;
 mod run;
+mod search;
+mod selectors;
 mod send_test;
+mod shown;
 mod simulate;
 mod status;
 mod summary;
+mod timeline;
 mod verify;
 
 use std::io::{self, Write};
@@ -132,6 +138,10 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Preview(options) => preview::preview(&at, &options),
         Command::Verify(options) => verify::verify(&at, &options),
         Command::Prove(options) => prove::prove(&at, &options),
+        Command::Search(options) => search::search(&at, &options),
+        Command::Explain(options) => explain::explain(&at, &options),
+        Command::Timeline(options) => timeline::timeline(&at, &options),
+        Command::Case(options) => case::case(&at, &options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -12,6 +12,7 @@ mod clean;
 mod fill;
 mod health;
 mod letters;
+pub mod life;
 mod object;
 mod refill;
 mod sample;

@@ -27,7 +27,7 @@ use crate::record::Record;
 pub use mapping::Row;
 pub use ocsf::Version as OcsfVersion;
 pub use redact::Redaction;
-pub use select::Select;
+pub use select::{CATEGORIES, Select};
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

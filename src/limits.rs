@@ -173,6 +173,10 @@ pub const MANIFEST_HOLES: usize = 10_000;
 pub const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 /// Objects that are read at the same time while an archive is verified.
 pub const VERIFY_IN_FLIGHT: usize = 4;
+/// Objects that are read at the same time while records are looked for.
+pub const FIND_IN_FLIGHT: usize = 4;
+/// What was found in an object is handed over in parts of about this size; each object has one on its way.
+pub const FIND_BYTES: u64 = 256 * 1024;
 /// zstd level of archived objects: the usual one, faster than any network.
 pub const ARCHIVE_ZSTD_LEVEL: i32 = 3;
 /// Their zstd window as a power of two: 1 MiB, so that four of them and any reader need little memory.

@@ -66,6 +66,11 @@ impl Spool {
         Ok(Self { disk, folder: Arc::new(folder.to_owned()) })
     }
 
+    /// The spool in `folder`, to look at; creates nothing.
+    pub fn look(disk: Arc<dyn Disk>, folder: &Path) -> Self {
+        Self { disk, folder: Arc::new(folder.to_owned()) }
+    }
+
     /// The file system it lies on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

@@ -51,6 +51,16 @@ impl Calendar {
         }
     }
 
+    /// Forgets the days that lie before the first of these seconds, or behind the last.
+    pub fn keep(&mut self, since: Option<i64>, until: Option<i64>) {
+        let first = since.map_or(i64::MIN, |second| second.div_euclid(DAY));
+        let last = until.map_or(i64::MAX, |second| (second - 1).div_euclid(DAY));
+        for days in self.0.values_mut() {
+            days.files.retain(|day, _| (first..=last).contains(day));
+            days.listed.retain(|day, _| (first..=last).contains(day));
+        }
+    }
+
     fn add_file(&mut self, file: &SealedFile) {
         let utc = time::to_utc(&file.end_time).and_then(|utc| utc.parse::<Timestamp>().ok());
         let days = self.0.entry((file.principal.clone(), file.event_type.clone())).or_default();

@@ -4,6 +4,7 @@
 //! `docs/check_proof.py` does it. A proof says that the record, byte for byte, is record number `index` of a log file that this
 //! instance had archived when the manifest was written. Where it lies in the file is told, not proved.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -49,16 +50,41 @@ pub struct Proof {
     pub line_number: u64,
     /// First byte in it.
     pub byte_offset: u64,
-    /// The record's bytes without line end, base64.
+    /// The record's bytes without line end, base64; empty where `record_file` has them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub record: String,
+    /// In a case: the file there that holds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_file: Option<String>,
     /// Which record of the file it is, from 0.
     pub index: u64,
     /// Nodes beside the way from the record up to the root.
     pub path: Vec<Hash>,
     /// Name of the object in the archive.
     pub key: String,
-    /// The envelope of the manifest, byte for byte.
+    /// The envelope of the manifest, byte for byte; empty where `manifest_file` has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub manifest: String,
+    /// In a case: the file there that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_file: Option<String>,
+}
+
+/// Where a record lies in its log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// The way of a record up to the root of its log file.
+#[derive(Clone, Debug)]
+pub struct Climb {
+    index: u64,
+    line: u64,
+    path: Vec<Hash>,
 }
 
 /// What a proof proves.
@@ -141,7 +167,8 @@ impl Proof {
         let mut looked = std::pin::pin!(looked.buffer_unordered(limits::VERIFY_IN_FLIGHT));
         while let Some(found) = looked.next().await {
             let Some((file, place)) = found? else { continue };
-            let record = bytes(source, &file.key, &place.cut).await?;
+            let within = Within { offset: place.cut.offset, length: place.cut.length };
+            let record = record_bytes(source, &file.key, within).await?;
             return Ok(Some(Self {
                 version: PROOF_VERSION,
                 id: id_of(&file, &place.cut),
@@ -149,10 +176,12 @@ impl Proof {
                 line_number: place.cut.line,
                 byte_offset: place.cut.offset,
                 record: BASE64_STANDARD.encode(record),
+                record_file: None,
                 index: place.index as u64,
                 path: place.path.into_iter().map(Hash).collect(),
                 key: file.key,
                 manifest: text,
+                manifest_file: None,
             }));
         }
         Ok(None)
@@ -160,17 +189,22 @@ impl Proof {
 
     /// Checks a proof against keys that are trusted; says what is wrong with it.
     pub fn check(&self, keys: &[PublicKey]) -> Result<Proved, String> {
+        let record = BASE64_STANDARD.decode(&self.record).map_err(|_| "the record is no base64")?;
+        self.check_with(self.manifest.as_bytes(), record, keys)
+    }
+
+    /// The same where record and manifest lie beside the proof.
+    pub fn check_with(&self, manifest: &[u8], record: Vec<u8>, keys: &[PublicKey]) -> Result<Proved, String> {
         if self.version != PROOF_VERSION {
             return Err(format!("version {} of proofs is not known here", self.version));
         }
-        let (manifest, signer) = Manifest::open(self.manifest.as_bytes(), keys)
-            .map_err(|what| format!("the manifest in it {what}"))?;
+        let (manifest, signer) =
+            Manifest::open(manifest, keys).map_err(|what| format!("the manifest in it {what}"))?;
         let file = manifest.files.iter().find(|file| file.key == self.key).cloned();
         let file = file.ok_or("the manifest in it does not name the object")?;
         if file.file_id != self.file_id {
             return Err(format!("the log file is {}, not {}", file.file_id, self.file_id));
         }
-        let record = BASE64_STANDARD.decode(&self.record).map_err(|_| "the record is no base64")?;
         let path: Vec<merkle::Node> = self.path.iter().map(|node| node.0).collect();
         let root = merkle::climb(&sha256(&record), self.index, file.records, &path);
         if root != Some(file.record_root.0) {
@@ -204,9 +238,59 @@ async fn look(source: &Arc<dyn Source>, wanted: &Wanted, file: &SealedFile) -> R
     .await
 }
 
+/// The ways of some records of one object, in the order of `places`; none for a place where no record begins.
+pub async fn climbs(
+    source: &Arc<dyn Source>,
+    key: &str,
+    places: &[Within],
+) -> Result<Vec<Option<Climb>>, String> {
+    let wanted: Vec<u64> = places.iter().map(|place| place.offset).collect();
+    reading(source, key, move |content| {
+        let mut records = Reader::new(content);
+        let (mut leaves, mut found) = (Vec::new(), HashMap::new());
+        while let Some(cut) = records.next()? {
+            found.insert(cut.offset, (leaves.len(), cut.line));
+            leaves.push(cut.sha256);
+        }
+        let climb = |offset: u64| {
+            let (index, line) = *found.get(&offset)?;
+            let path = merkle::path(&leaves, index)?.into_iter().map(Hash).collect();
+            Some(Climb { index: index as u64, line, path })
+        };
+        Ok(wanted.into_iter().map(climb).collect())
+    })
+    .await
+}
+
+impl Climb {
+    /// The proof of a record of a case, where bytes and manifest lie in files of their own.
+    pub fn proof(
+        self,
+        (id, place): (&str, Within),
+        (file_id, key): (&str, &str),
+        record_file: String,
+        manifest_file: String,
+    ) -> Proof {
+        Proof {
+            version: PROOF_VERSION,
+            id: id.to_owned(),
+            file_id: file_id.to_owned(),
+            line_number: self.line,
+            byte_offset: place.offset,
+            record: String::new(),
+            record_file: Some(record_file),
+            index: self.index,
+            path: self.path,
+            key: key.to_owned(),
+            manifest: String::new(),
+            manifest_file: Some(manifest_file),
+        }
+    }
+}
+
 /// The bytes of a record.
-async fn bytes(source: &Arc<dyn Source>, key: &str, cut: &Cut) -> Result<Vec<u8>, String> {
-    let (offset, length) = (cut.offset, cut.length);
+pub async fn record_bytes(source: &Arc<dyn Source>, key: &str, place: Within) -> Result<Vec<u8>, String> {
+    let Within { offset, length } = place;
     reading(source, key, move |mut content| {
         io::copy(&mut content.by_ref().take(offset), &mut io::sink())?;
         let mut record = Vec::new();

@@ -7,6 +7,8 @@
 mod chain;
 mod object;
 
+pub(super) use object::Name;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::limits;
 /// Faults that are named; the others are counted.
 const NAMED: usize = 10_000;
 /// Where sealed objects lie.
-const RAW: &str = "raw/";
+pub(super) const RAW: &str = "raw/";
 
 /// A page of a listing: keys with sizes, in order, and whether there are more.
 pub type Page = (Vec<(String, u64)>, bool);
@@ -121,7 +123,7 @@ struct Sealed {
 }
 
 /// A short hash of a name: nobody can look for two names with the same one at a price worth it.
-fn short(name: &str) -> u128 {
+pub(super) fn short(name: &str) -> u128 {
     let hash = sha256(name.as_bytes());
     hash.iter().take(16).fold(0, |short, byte| short << 8 | u128::from(*byte))
 }
@@ -172,7 +174,7 @@ pub async fn verify(source: Arc<dyn Source>, options: Options) -> Result<Report,
 }
 
 /// An object that is held in memory; none when it is gone or too large.
-pub(super) async fn small(source: &Arc<dyn Source>, key: &str) -> Result<Option<Vec<u8>>, String> {
+pub async fn small(source: &Arc<dyn Source>, key: &str) -> Result<Option<Vec<u8>>, String> {
     let Some(body) = source.get(key).await? else { return Ok(None) };
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();

@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::search::Output;
+use super::selectors::{self, Selectors};
+use super::timeline::TimelineOutput;
+use crate::archive::find::Moment;
 use crate::format::Format;
 
 const AFTER: &str = "\
@@ -59,6 +63,17 @@ pub enum Command {
     Verify(VerifyOptions),
     /// Write the proof of one record, which can be checked without the archive.
     Prove(ProveOptions),
+    /// Find records in an archive.
+    ///
+    /// Needs the archive alone: no daemon, no ledger, no keys. What is found is not verified; `verify` and `prove`
+    /// do that.
+    Search(SearchOptions),
+    /// Tell the life of one record: its log file, its place, its copies, what seals it, what each sink did.
+    Explain(ExplainOptions),
+    /// Show one session in order: prompts, responses, tool calls, tokens.
+    Timeline(TimelineOptions),
+    /// Put records, their proofs and a page to read them into one sealed file.
+    Case(CaseOptions),
     /// Run the API simulator alone.
     Simulate(SimulateOptions),
     /// Print completions for a shell.
@@ -184,6 +199,71 @@ pub struct ProveOptions {
     /// Where the proof goes.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// Of `search`.
+#[derive(Debug, Args)]
+pub struct SearchOptions {
+    /// The name of an archive sink, `s3://bucket/prefix` or a folder.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// How records are written.
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// Stop after so many records.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Say how much there is to read, and read none of it.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which records.
+    #[command(flatten)]
+    pub selectors: Selectors,
+}
+
+/// Of `case`.
+#[derive(Debug, Args)]
+pub struct CaseOptions {
+    /// The name of an archive sink, `s3://bucket/prefix` or a folder.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// The zip that is written.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Which records.
+    #[command(flatten)]
+    pub selectors: Selectors,
+}
+
+/// Of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainOptions {
+    /// A record's id, or `FILE_ID:BYTE_OFFSET`.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The name of an archive sink, `s3://bucket/prefix` or a folder. Without it, ledger and spool alone are asked.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: Option<String>,
+}
+
+/// Of `timeline`.
+#[derive(Debug, Args)]
+pub struct TimelineOptions {
+    /// The id of a session, thread or conversation.
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+    /// The name of an archive sink, `s3://bucket/prefix` or a folder.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// Only records of this moment or later: RFC 3339, or a date in UTC. Less has to be read then.
+    #[arg(long, value_name = "TIME", value_parser = selectors::moment)]
+    pub since: Option<Moment>,
+    /// Only records before this moment.
+    #[arg(long, value_name = "TIME", value_parser = selectors::moment)]
+    pub until: Option<Moment>,
+    /// How it is written.
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = TimelineOutput::Table)]
+    pub output: TimelineOutput,
 }
 
 /// Of `simulate`.

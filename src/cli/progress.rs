@@ -45,6 +45,39 @@ pub async fn draw(bars: MultiProgress, progress: Arc<Progress>) {
     }
 }
 
+/// How much of something of known size was read; drawn until dropped.
+pub struct Share(Option<ProgressBar>);
+
+impl Share {
+    /// Of so many bytes. Where the data goes to the same terminal, it shows by itself how far things are.
+    pub fn new(bars: &MultiProgress, bytes: u64) -> Self {
+        if bars.is_hidden() || std::io::stdout().is_terminal() {
+            return Self(None);
+        }
+        let style = ProgressStyle::with_template("{spinner} {percent}% {msg} · {eta} left");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = bars.add(ProgressBar::new(bytes).with_style(style));
+        bar.enable_steady_tick(INTERVAL);
+        Self(Some(bar))
+    }
+
+    /// So many bytes more.
+    pub fn passed(&self, bytes: u64, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.0 {
+            bar.inc(bytes);
+            bar.set_message(message());
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// The counters at one moment.
 #[derive(Clone, Copy)]
 struct Figures {

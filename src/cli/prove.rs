@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::args::{ProveOptions, VerifyOptions};
 use super::verify::{Reading, open, pinned};
-use super::{Exit, Failure, Outcome, Place, logs, print, progress, runtime, say};
+use super::{Exit, Failure, Outcome, Place, case, logs, print, progress, runtime, say};
 use crate::archive::verify::Source;
 use crate::archive::{Proof, Proved, Wanted};
 
@@ -36,6 +36,9 @@ pub fn check(file: &Path, options: &VerifyOptions) -> Outcome {
     if keys.is_empty() {
         let what = "a proof is checked with --public-key: a key that you did not get with the proof";
         return Err(Failure::Usage(what.to_owned()));
+    }
+    if case::is_case(file) {
+        return case::check(file, &keys);
     }
     let wrong = |what: String| Failure::Usage(format!("the proof {}: {what}", file.display()));
     let bytes = fs::read(file).map_err(|error| wrong(error.to_string()))?;

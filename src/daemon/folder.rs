@@ -61,7 +61,7 @@ impl Folder {
 
     /// Where the spool lies.
     pub fn spool(&self) -> PathBuf {
-        self.path.join("spool")
+        spool(&self.path)
     }
 
     /// Where dead letters lie.
@@ -78,6 +78,11 @@ impl Folder {
     pub fn socket(&self) -> PathBuf {
         socket(&self.path)
     }
+}
+
+/// Where the spool of a data folder lies.
+pub fn spool(data_dir: &Path) -> PathBuf {
+    data_dir.join("spool")
 }
 
 /// Where the ledger of a data folder lies.

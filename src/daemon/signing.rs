@@ -69,7 +69,8 @@ pub fn public(disk: &dyn Disk, config: &Config, folder: &Path) -> Result<Option<
     Ok(known(disk, config, folder)?.map(|key| key.public().clone()))
 }
 
-fn known(disk: &dyn Disk, config: &Config, folder: &Path) -> Result<Option<SigningKey>, SigningError> {
+/// The key, if there is one already.
+pub fn known(disk: &dyn Disk, config: &Config, folder: &Path) -> Result<Option<SigningKey>, SigningError> {
     if let Some(secret) = &config.signing_key {
         let text = secret.read()?;
         return SigningKey::parse(text.expose_secret()).map(Some).map_err(SigningError::Given);

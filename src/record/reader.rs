@@ -52,11 +52,16 @@ impl Cut {
     /// The record in its file; its event id is told only where it goes by reference, as the token that
     /// [`Self::reference`] gives.
     pub fn record<'a>(&self, file: &'a [u8], reference: Option<&'a str>) -> RawRecord<'a> {
-        let bytes = match (self.shape, usize::try_from(self.offset), usize::try_from(self.length)) {
-            (Shape::Oversized, ..) => &[],
-            (_, Ok(start), Ok(length)) => file.get(start..start + length).unwrap_or_default(),
+        let bytes = match (usize::try_from(self.offset), usize::try_from(self.length)) {
+            (Ok(start), Ok(length)) => file.get(start..start + length).unwrap_or_default(),
             _ => &[],
         };
+        self.of(bytes, reference)
+    }
+
+    /// The record, whose bytes these are.
+    pub fn of<'a>(&self, bytes: &'a [u8], reference: Option<&'a str>) -> RawRecord<'a> {
+        let bytes = if self.shape == Shape::Oversized { &[] } else { bytes };
         RawRecord {
             bytes,
             shape: self.shape,
@@ -135,6 +140,49 @@ impl<R: Read> Reader<R> {
                 return Ok(cut);
             }
         }
+    }
+
+    /// The bytes of the record that was cut last; none of one that goes by reference.
+    pub fn bytes(&self, cut: &Cut) -> &[u8] {
+        let held = usize::try_from(self.offset - cut.offset).ok().zip(usize::try_from(cut.length).ok());
+        let range = held.and_then(|(back, length)| {
+            let from = self.start.checked_sub(back)?;
+            Some(from..from + length)
+        });
+        range
+            .filter(|_| cut.shape != Shape::Oversized)
+            .and_then(|range| self.buffer.get(range))
+            .unwrap_or_default()
+    }
+
+    /// How much of the file was cut or passed over.
+    pub fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// Passes over lines without cutting them: `first` says where in some whole lines that one begins which
+    /// has to be cut, and none when there is none. A line longer than the window is never passed over.
+    pub fn pass_over(&mut self, first: impl Fn(&[u8]) -> Option<usize>) -> io::Result<()> {
+        while self.rest.is_none() {
+            let held = &self.buffer[self.start..self.end];
+            let whole = memchr::memrchr(b'\n', &held[..held.len().min(READ_WINDOW)]);
+            let Some(last) = whole else {
+                if self.finished || held.len() >= READ_WINDOW {
+                    break;
+                }
+                self.more()?;
+                continue;
+            };
+            let lines = &held[..=last];
+            let passed = first(lines).unwrap_or(lines.len());
+            let found = passed < lines.len();
+            self.line += memchr::memchr_iter(b'\n', &lines[..passed]).count() as u64;
+            self.advance(passed);
+            if found {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Cuts a line that is one record; of another one, the objects follow.

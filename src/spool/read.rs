@@ -11,6 +11,26 @@ use crate::record::reader::{IdScanner, Shape};
 /// Index entries read at a time.
 const ENTRIES: usize = 1024;
 
+impl Spool {
+    /// Shows the entry of each record of a file, with its number; the log file itself may be gone.
+    pub fn entries(&self, sequence: u64, mut see: impl FnMut(u64, &Entry)) -> io::Result<()> {
+        let mut index = self.disk().open(&self.names(sequence).index)?;
+        let mut window = Vec::with_capacity(ENTRIES * ENTRY_BYTES);
+        let mut record = 0;
+        loop {
+            window.clear();
+            index.as_mut().take((ENTRIES * ENTRY_BYTES) as u64).read_to_end(&mut window)?;
+            for bytes in window.as_chunks::<ENTRY_BYTES>().0 {
+                see(record, &Entry::read(bytes));
+                record += 1;
+            }
+            if window.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// A spool file being read.
 pub struct FileReader {
     data: Box<dyn DiskFile>,

@@ -56,6 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "simulator",
             "sink",
             "source",
+            "spool",
             "status",
         ],
     ),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod archive;
+mod case;
 mod chaos;
 mod cli;
 mod custody;
@@ -16,6 +17,7 @@ mod layers;
 mod redact;
 mod s3;
 mod samples;
+mod search;
 mod send_test;
 mod silence;
 mod support;

@@ -11,17 +11,17 @@ use crate::limits;
 const PACKINGS: [Packing; 3] = [Packing::Zstd, Packing::Gzip, Packing::None];
 
 /// The parts of an object's name that a reader needs.
-pub(super) struct Name<'a> {
-    pub(super) folder: &'a str,
+pub(in crate::archive) struct Name<'a> {
+    pub(in crate::archive) folder: &'a str,
     /// The last part, up to `.jsonl`.
-    pub(super) stem: &'a str,
-    hash: &'a str,
-    packing: Packing,
+    pub(in crate::archive) stem: &'a str,
+    pub(in crate::archive) hash: &'a str,
+    pub(in crate::archive) packing: Packing,
 }
 
 impl<'a> Name<'a> {
     /// None for what is no name of a log file.
-    pub(super) fn read(name: &'a str) -> Option<Self> {
+    pub(in crate::archive) fn read(name: &'a str) -> Option<Self> {
         let (folder, last) = name.rsplit_once('/')?;
         let parts: Vec<&str> = folder.split('/').collect();
         let starts = ["raw", "v1", "principal=", "event_type=", "dt="];
