@@ -5,6 +5,7 @@
 
 mod arenas;
 mod args;
+mod audit;
 mod case;
 mod check;
 mod demo;

@@ -11,6 +11,8 @@
 mod fetch;
 mod finish;
 mod list;
+mod own;
+mod shape;
 mod unclaimed;
 
 use std::collections::HashSet;
@@ -25,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub use fetch::Fetcher;
 pub use finish::{Finished, Finisher};
 pub use list::Lister;
+pub use own::OwnTrail;
+pub use shape::Shapes;
 pub use unclaimed::Unclaimed;
 
 use crate::disk::DiskFile;
@@ -68,6 +72,8 @@ pub struct Shared {
     pub room: Arc<Notify>,
     /// The sequence number the next file gets; delivery waits on it.
     pub next_sequence: Arc<watch::Sender<u64>>,
+    /// What the records of each stream have shown so far.
+    pub shapes: Arc<Shapes>,
 }
 
 impl Shared {
@@ -93,6 +99,7 @@ impl Shared {
             damage: Arc::new(Notify::new()),
             room: Arc::new(Notify::new()),
             next_sequence: Arc::new(watch::Sender::new(collected.next_sequence)),
+            shapes: Arc::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ use toml::de::DeTable;
 
 pub use error::ConfigError;
 
+use crate::digest::sha256;
 use crate::format;
 use crate::ledger::SinkStart;
 pub use crate::net::NetworkConfig;
@@ -52,6 +53,8 @@ pub struct Config {
     pub sinks: Vec<SinkEntry>,
     /// What is no fault and should be otherwise.
     pub warnings: Vec<String>,
+    /// SHA-256 of the file: what the audit trail says of it.
+    pub sha256: [u8; 32],
 }
 
 /// How much of the spool is kept.
@@ -93,6 +96,18 @@ pub struct SinkEntry {
     pub redaction: format::Redaction,
     /// Its own keys.
     pub config: Keys,
+}
+
+impl SinkEntry {
+    /// Whether our own audit trail is selected for it; archives get it beside what they count.
+    pub fn names_own_trail(&self) -> bool {
+        matches!(self.config, Keys::Records(_)) && self.select.names_own_trail()
+    }
+
+    /// Whether any of our own audit trail gets there.
+    pub fn takes_own_trail(&self) -> bool {
+        matches!(self.config, Keys::Files(_)) || self.select.names_own_trail()
+    }
 }
 
 /// Whether to look at what the file refers to.
@@ -137,6 +152,7 @@ impl Config {
             .into_inner();
         let mut problems = Vec::new();
         let mut config = read::document(root.clone(), path, TYPES, &mut problems);
+        config.sha256 = sha256(text.as_bytes());
         check::streams(&config, &root, &mut problems);
         check::sinks(&config, &root, &mut problems);
         match secrets {

@@ -1,29 +1,31 @@
 //! One custodex at work: builds the parts, runs them, ends them in order.
 //!
-//! Order of the end: listers and fetchers, then the finisher, then the sinks' workers, which commit what
-//! is still confirmed, then the ledger's thread. A crash instead of that order loses nothing. Holds the
-//! data folder from start to end.
+//! Order of the end: listers and fetchers, then the end of the audit trail, then the finisher, then the
+//! sinks' workers, which commit what is still confirmed, then the ledger's thread. A crash instead of that
+//! order loses nothing. Holds the data folder from start to end.
 
 mod build;
 pub mod control;
 pub mod folder;
 mod notify;
 pub mod signing;
+mod who;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
-use tokio::sync::watch;
+use serde_json::json;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::collect::{Finisher, Progress, RETENTION, Shared, Signal};
-use crate::config::Config;
+use crate::collect::{Finisher, OwnTrail, Progress, RETENTION, Shared, Signal};
+use crate::config::{Config, SinkEntry};
 use crate::deliver::{Cleaner, Letters};
 use crate::ground::Ground;
-use crate::ledger::{Ledger, LedgerError, LedgerThread};
+use crate::ledger::{Action, Beginning, Event, Ledger, LedgerError, LedgerThread, Stamp, Target};
 use crate::limits;
 use crate::net::Transport;
 use crate::spool::Spool;
@@ -94,6 +96,10 @@ pub struct Daemon {
     cleaner: Cleaner,
     server: Server,
     folder: Folder,
+    mode: RunMode,
+    instance: String,
+    /// Some sink takes the audit trail.
+    trail_wanted: bool,
 }
 
 impl Daemon {
@@ -122,7 +128,10 @@ impl Daemon {
         let path = folder.socket();
         let server = Server::bind(&path).map_err(|source| StartError::Socket { path, source })?;
         let cleaner = Cleaner::new(shared.clone(), config.spool.keep, refill);
-        Ok(Self { shared, thread, sources, sinks, cleaner, server, folder })
+        begin(&shared, config, mode, key.public().id()).await?;
+        let (instance, trail_wanted) =
+            (config.instance.clone(), config.sinks.iter().any(SinkEntry::takes_own_trail));
+        Ok(Self { shared, thread, sources, sinks, cleaner, server, folder, mode, instance, trail_wanted })
     }
 
     /// Ends the run cleanly when cancelled.
@@ -137,7 +146,8 @@ impl Daemon {
 
     /// Runs to the end; answers how things stand then.
     pub async fn run(self) -> Result<Status, LedgerError> {
-        let Self { shared, thread, sources, sinks, cleaner, server, folder } = self;
+        let Self { shared, thread, sources, sinks, cleaner, server, folder, mode, instance, trail_wanted } =
+            self;
         info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), sinks = sinks.len(), "started");
         let signals: Vec<Arc<Signal>> = sources.iter().map(|source| source.signal.clone()).collect();
         let (finisher, fetched) = Finisher::new(shared.clone());
@@ -145,26 +155,33 @@ impl Daemon {
         for source in sources {
             source.spawn(&shared, &fetched, &mut collecting);
         }
-        drop(fetched);
+        let acted = Arc::new(Notify::new());
+        let trail = OwnTrail::new(shared.clone(), instance.clone(), trail_wanted, fetched, acted.clone());
+        let trail = Arc::new(trail);
+        if mode == RunMode::Forever {
+            let trail = trail.clone();
+            collecting.spawn(async move { trail.run().await });
+        }
         let finishing = tokio::spawn(finisher.run());
         let (over, collected_all) = watch::channel(false);
         let letters = Letters::new(shared.ground.disk.clone(), folder.dead_letters());
         let mut delivering = JoinSet::new();
+        // Sinks are told to stop after all others, so that the end of the audit trail still reaches them.
+        let for_sinks = Shared { stop: CancellationToken::new(), ..shared.clone() };
         for sink in sinks {
-            sink.spawn(&shared, &letters, collected_all.clone(), &mut delivering);
+            sink.spawn(&for_sinks, &letters, collected_all.clone(), &mut delivering);
         }
-        let next_sequence = shared.next_sequence.clone();
+        let telling = tokio::spawn(stop_sinks(shared.clone(), collected_all, for_sinks.stop.clone()));
         let mut aside = JoinSet::new();
         let cleaner = Arc::new(cleaner);
         let cleaning = cleaner.clone();
         aside.spawn(async move { cleaning.run().await });
-        aside.spawn(server.run(shared.ledger.clone(), shared.stop.clone(), move || {
-            for signal in &signals {
-                signal.work.notify_one();
-            }
-            // Wakes the sinks too, without news.
-            next_sequence.send_modify(|_| ());
-        }));
+        aside.spawn(server.run(
+            shared.ledger.clone(),
+            shared.ground.clock.clone(),
+            shared.stop.clone(),
+            wake(&shared, signals, acted),
+        ));
         let parts = shared.clone();
         aside.spawn(async move {
             notify::keep(&parts).await;
@@ -172,21 +189,86 @@ impl Daemon {
         notify::tell(NotifyState::Ready);
         join_all(collecting).await;
         notify::tell(NotifyState::Stopping);
+        end_trail(&shared, &trail, instance).await;
+        drop(trail);
         if let Err(panic) = finishing.await {
             error!(%panic, "keeping fetched files failed");
         }
         over.send_replace(true);
         join_all(delivering).await;
+        telling.abort();
+        // It is over or was called off; what it held of the ledger has to be gone.
+        drop(telling.await);
+        drop(for_sinks);
         shared.stop.cancel();
         join_all(aside).await;
         cleaner.clean().await?;
         drop(cleaner);
+        shared.ledger.end_run().await?;
         let status = Status::read(&shared.ledger, shared.ground.clock.now(), shared.spool_max_bytes).await;
         drop(shared);
         thread.join();
         info!("stopped");
         status
     }
+}
+
+/// Wakes all who may have work after a command changed something.
+fn wake(shared: &Shared, signals: Vec<Arc<Signal>>, acted: Arc<Notify>) -> impl Fn() + use<> {
+    let next_sequence = shared.next_sequence.clone();
+    move || {
+        for signal in &signals {
+            signal.work.notify_one();
+        }
+        // Wakes the sinks too, without news.
+        next_sequence.send_modify(|_| ());
+        acted.notify_one();
+    }
+}
+
+/// The audit trail begins with what this run begins with.
+async fn begin(shared: &Shared, config: &Config, mode: RunMode, key_id: String) -> Result<(), LedgerError> {
+    let run = Beginning {
+        instance: config.instance.clone(),
+        mode: match mode {
+            RunMode::Forever => "daemon",
+            RunMode::Once { sweep: false } => "once",
+            RunMode::Once { sweep: true } => "once_sweep",
+        },
+        configuration: config.sha256,
+        key_id,
+        key_is_ours: config.signing_key.is_none(),
+    };
+    shared.ledger.begin_run(run, shared.ground.clock.now()).await
+}
+
+/// The last event of the audit trail, and the last log file of it.
+async fn end_trail(shared: &Shared, trail: &OwnTrail, instance: String) {
+    let reason = if shared.stop.is_cancelled() { "asked" } else { "done" };
+    let event =
+        Event::new(Action::DaemonStopped, Target::new("instance", instance), json!({ "reason": reason }));
+    let stamp = Stamp::program(shared.ground.clock.now());
+    match shared.ledger.append_event(stamp, event).await {
+        Ok(()) => trail.flush().await,
+        Err(error) => error!(%error, "the end of the audit trail could not be written"),
+    }
+}
+
+/// Tells sinks to stop when everything has been: not before those that are well and have nothing else to do got
+/// the end of the audit trail, and not for ever.
+async fn stop_sinks(shared: Shared, mut over: watch::Receiver<bool>, sinks: CancellationToken) {
+    shared.stop.cancelled().await;
+    let ended = tokio::time::timeout(limits::COLLECT_AT_STOP, over.wait_for(|over| *over)).await.is_ok();
+    if ended {
+        let taking = async {
+            while matches!(shared.ledger.own_file_is_next().await, Ok(true)) {
+                tokio::time::sleep(limits::OWN_AT_STOP_LOOK).await;
+            }
+        };
+        // Who is too slow gets it after the next start.
+        drop(tokio::time::timeout(limits::OWN_AT_STOP, taking).await);
+    }
+    sinks.cancel();
 }
 
 /// Removes what no transaction made real, and lets every pending file be tried at once.

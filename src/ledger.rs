@@ -5,11 +5,13 @@
 //! answered before its commit; a job that fails undoes only itself. Never holds content or a secret.
 
 mod coverage;
+mod drift;
 mod facts;
 mod files;
 mod letters;
 mod life;
 mod manifests;
+mod own;
 mod schema;
 mod sinks;
 mod streams;
@@ -26,11 +28,13 @@ use tokio::sync::{mpsc, oneshot};
 mod tests;
 
 pub use coverage::{Interval, Pace};
+pub use drift::{DriftRow, Seen};
 pub use facts::Facts;
 pub use files::{Candidate, Collected, FileFacts, HoleRow, NewFile, PendingFile};
 pub use letters::LetterRow;
 pub use life::{FileLife, ObjectLife};
 pub use manifests::{ArchivedFile, Chain, Covering, UnsealedFile};
+pub use own::{Action, Actor, Beginning, Event, OwnFile, Stamp, Target};
 pub use schema::SCHEMA_VERSION;
 pub use sinks::{Counts, Position, SinkRow, SinkStart};
 pub use streams::{PageEntry, StreamId, StreamRow, StreamState};

@@ -34,6 +34,8 @@ pub const SETTLE: i64 = 30 * 60;
 pub const SETTLE_COSTS: i64 = 6 * 3600;
 /// Moments that expire while a first listing is on its way are no hole unless they are more than this, seconds.
 pub const EXPIRED_UNSAID: i64 = 3600;
+/// A stretch that was listed late is no gap worth telling unless it is older than its settle time and this.
+pub const UNSETTLED_UNSAID: i64 = 3600;
 /// The pace of collecting is that of so many files.
 pub const PACE_FILES: i64 = 256;
 /// Collecting that stood still for this long has no pace, seconds.
@@ -224,3 +226,38 @@ pub const HEC_TLS_LOOK: Duration = Duration::from_secs(5);
 /// `check --send-test` waits this long for a confirmation; the slowest, of an indexer, comes within a minute
 /// where all is well.
 pub const SEND_TEST_PATIENCE: Duration = Duration::from_secs(90);
+/// Events of the audit trail in one log file of it; more make several.
+pub const OWN_FILE_EVENTS: usize = 2000;
+/// A log file of the audit trail ends with the event that reaches this size.
+pub const OWN_FILE_BYTES: usize = 1024 * 1024;
+/// Events of the audit trail that wait are made into a log file this often.
+pub const OWN_INTERVAL: Duration = Duration::from_secs(60);
+/// The first time, and after somebody acted on the daemon: soon, and several at once.
+pub const OWN_SOON: Duration = Duration::from_secs(2);
+/// While no sink takes the audit trail, so many of its newest events are kept for one that may be added.
+pub const OWN_EVENTS_KEPT: u64 = 10_000;
+/// At a clean stop, collecting has this long to end before sinks are told to stop.
+pub const COLLECT_AT_STOP: Duration = Duration::from_millis(750);
+/// At a clean stop, sinks that have nothing else to do get this long for the end of the audit trail.
+pub const OWN_AT_STOP: Duration = Duration::from_millis(500);
+/// How often they are looked at meanwhile.
+pub const OWN_AT_STOP_LOOK: Duration = Duration::from_millis(20);
+/// The first records of a log file, which are looked at for what their stream never showed before. All of them
+/// would cost as much as delivering them.
+pub const SHAPE_RECORDS: usize = 64;
+/// Records larger than this are not looked at.
+pub const SHAPE_RECORD_BYTES: u32 = 256 * 1024;
+/// Of one log file, so much is looked at.
+pub const SHAPE_FILE_BYTES: u32 = 1024 * 1024;
+/// Keys of a path that are looked at; what lies deeper is content more than form.
+pub const SHAPE_DEPTH: usize = 3;
+/// Elements of an array that are looked at.
+pub const SHAPE_ELEMENTS: usize = 16;
+/// Names that are known of a stream; what comes after them is not looked at.
+pub const SHAPE_NAMES: usize = 5000;
+/// A longer key is no name of a field.
+pub const SHAPE_KEY_BYTES: usize = 48;
+/// Of what was new of late, so much is told of one log file, and shown by `status`.
+pub const DRIFT_SHOWN: usize = 20;
+/// `status` shows for so long what was new, seconds.
+pub const DRIFT_AGE: i64 = 30 * 86_400;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::collect::{self, RETENTION};
 use crate::ledger::{
-    Facts, Ledger, LedgerError, Pace, SinkRow, StreamRow, StreamState, UnclaimedType, Viewer,
+    DriftRow, Facts, Ledger, LedgerError, Pace, SinkRow, StreamRow, StreamState, UnclaimedType, Viewer,
 };
 
 /// Headroom below the first of these needs attention; each is told once more, seconds.
@@ -37,6 +37,8 @@ pub struct Status {
     pub attention: Vec<String>,
     /// What holds log files that no source collects.
     pub unclaimed: Vec<UnclaimedType>,
+    /// What streams showed for the first time of late, the newest first.
+    pub drift: Vec<DriftRow>,
     /// The spool.
     pub spool: SpoolStatus,
     /// Every enabled stream.
@@ -65,7 +67,7 @@ pub struct SpoolStatus {
     pub bytes: u64,
     /// As much as it may hold, or more: collecting waits until the sinks have caught up.
     pub full: bool,
-    /// Records ever collected.
+    /// Records ever collected; our own audit trail is none of them.
     pub records_collected: u64,
 }
 
@@ -145,16 +147,16 @@ impl Status {
     ///
     /// `most` is what the spool may hold, bytes.
     pub fn view(viewer: &Viewer, now: Timestamp, running: bool, most: u64) -> Result<Self, LedgerError> {
-        Ok(Self::of(viewer.facts()?, now, running, most))
+        Ok(Self::of(viewer.facts(now.as_second())?, now, running, most))
     }
 
     /// From the ledger of this process.
     pub async fn read(ledger: &Ledger, now: Timestamp, most: u64) -> Result<Self, LedgerError> {
-        Ok(Self::of(ledger.facts().await?, now, true, most))
+        Ok(Self::of(ledger.facts(now.as_second()).await?, now, true, most))
     }
 
     fn of(facts: Facts, now: Timestamp, running: bool, most: u64) -> Self {
-        let Facts { streams: rows, sinks, collected, pace, unclaimed } = facts;
+        let Facts { streams: rows, sinks, collected, pace, unclaimed, drift } = facts;
         let (bytes, full) = (collected.spool_bytes, collected.spool_bytes >= most);
         let spool = SpoolStatus { bytes, full, records_collected: collected.records };
         let second = now.as_second();
@@ -178,6 +180,7 @@ impl Status {
             headroom,
             attention,
             unclaimed,
+            drift,
             spool,
             streams,
             sinks,

@@ -1,4 +1,4 @@
-//! The words every layer shares: who the log files belong to.
+//! The words every layer shares: who the log files belong to, and what our own are called.
 //!
 //! Owns [`Principal`]. Knows nothing of any other module.
 
@@ -11,6 +11,8 @@ pub enum PrincipalKind {
     Workspace,
     /// An API organization, named `org-…`.
     Organization,
+    /// A custodex, named by `instance`: whose audit trail it is. Nothing upstream.
+    Instance,
 }
 
 impl PrincipalKind {
@@ -19,6 +21,7 @@ impl PrincipalKind {
         match self {
             Self::Workspace => "workspace",
             Self::Organization => "organization",
+            Self::Instance => "instance",
         }
     }
 
@@ -27,14 +30,18 @@ impl PrincipalKind {
         match self {
             Self::Workspace => "CHATGPT_WORKSPACE",
             Self::Organization => "API_PLATFORM_ORG",
+            Self::Instance => "CUSTODEX_INSTANCE",
         }
     }
 
     /// Reads back what [`Self::as_str`] wrote.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Workspace, Self::Organization].into_iter().find(|kind| kind.as_str() == text)
+        [Self::Workspace, Self::Organization, Self::Instance].into_iter().find(|kind| kind.as_str() == text)
     }
 }
+
+/// Event type of custodex's own audit trail.
+pub const OWN_EVENT_TYPE: &str = "CUSTODEX_LOG";
 
 /// The account whose log files are collected.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -14,18 +14,22 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::args::CaseOptions;
 use super::search::Reader;
 use super::selectors::Selectors;
-use super::{Exit, Failure, Outcome, Place, runtime, say};
+use super::{Exit, Failure, Outcome, Place, audit, runtime, say};
 use crate::archive::find::PlanFile;
 use crate::archive::verify::Source;
 use crate::archive::{self, Contents, Overview, SigningKey};
-use crate::config::Secrets;
+use crate::config::{Config, Secrets};
 use crate::daemon::{folder, signing};
+use crate::digest::hex;
 use crate::disk::RealDisk;
 use crate::format::{Encode, Encoder, Options};
 use crate::ground::Ground;
+use crate::ledger::{Action, Event, Target};
 use crate::record::Record;
 use crate::record::reader::Shape;
 use pack::Pack;
@@ -49,7 +53,8 @@ type Chosen = (Arc<PlanFile>, Vec<(String, archive::Within)>);
 pub fn case(at: &Place, options: &CaseOptions) -> Outcome {
     let query = options.selectors.query()?;
     let wrong = |error: io::Error| anyhow::anyhow!("cannot write {}: {error}", options.out.display());
-    let key = sealing_key(at);
+    let config = configuration(at);
+    let key = config.as_ref().and_then(sealing_key);
     let reader = Reader::open(at, &options.from)?;
     let source = reader.source().clone();
     let now = Ground::real().clock.now().to_string();
@@ -78,7 +83,12 @@ pub fn case(at: &Place, options: &CaseOptions) -> Outcome {
         runtime.block_on(archive::overview(&source, &query)).map_err(|error| anyhow::anyhow!(error))?;
     runtime.block_on(building.prove(&source))?;
     let not_sealed = building.pack.contents.not_sealed;
-    building.finish(&overview, key.as_ref()).map_err(wrong)?;
+    let list = building.finish(&overview, key.as_ref()).map_err(wrong)?;
+    if let Some(config) = &config {
+        let target = Target::new("case", hex(&list));
+        let details = json!({ "archive": options.from, "records": records, "not_sealed": not_sealed });
+        audit::note(config, Event::new(Action::CaseMade, target, details));
+    }
     say(&format!("{records} records are in {}", options.out.display()));
     if not_sealed > 0 {
         say(&format!("note: {not_sealed} of them are not sealed yet and have no proof"));
@@ -93,11 +103,15 @@ pub fn case(at: &Place, options: &CaseOptions) -> Outcome {
     Ok(if broken == 0 { Exit::Done } else { Exit::Attention })
 }
 
-/// The key of the data folder that the configuration names, if there is one.
-fn sealing_key(at: &Place) -> Option<SigningKey> {
+/// The configuration, where there is one: a case can also be made elsewhere.
+fn configuration(at: &Place) -> Option<Config> {
     at.path().try_exists().ok().filter(|there| *there)?;
-    let config = at.load(Secrets::Unread).ok()?;
-    match signing::known(&RealDisk, &config, &folder::keys(&config.data_dir)) {
+    at.load(Secrets::Unread).ok()
+}
+
+/// The key that signs manifests here.
+fn sealing_key(config: &Config) -> Option<SigningKey> {
+    match signing::known(&RealDisk, config, &folder::keys(&config.data_dir)) {
         Ok(key) => key,
         Err(error) => {
             say(&format!("warning: {error}"));
@@ -248,7 +262,7 @@ impl Building {
         Ok(())
     }
 
-    fn finish(mut self, overview: &Overview, key: Option<&SigningKey>) -> io::Result<()> {
+    fn finish(mut self, overview: &Overview, key: Option<&SigningKey>) -> io::Result<[u8; 32]> {
         self.native.seek(SeekFrom::Start(0))?;
         self.pack.add_from("native.jsonl", &mut self.native)?;
         self.pack.add("coverage.txt", overview.to_string().as_bytes())?;

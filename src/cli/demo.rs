@@ -169,7 +169,7 @@ fn text(places: &Places, done: &Done, summary: &Summary) -> String {
          {summary}\n\
          delivered   {delivered} records, each once; {repeats} repeats of the provider left out\n\
          headroom    {headroom} until anything could be lost at the provider\n\
-         archive     {sealed} log files, every byte held against the signed manifests: {faults} faults\n\n\
+         archive     {sealed} log files with our own audit trail, every byte held against the signed manifests: {faults} faults\n\n\
          Everything lies in {folder}\n\
          \x20 output/      what an agent of a SIEM reads: one JSON object a line\n\
          \x20 archive/     every log file for years, sealed: what `verify` and an auditor read\n\

@@ -13,6 +13,7 @@ use crate::daemon::folder;
 use crate::deliver::life::{Copy, Fate, LifeError, copies};
 use crate::digest::hex;
 use crate::disk::RealDisk;
+use crate::ground::Ground;
 use crate::ledger::{FileLife, SinkRow, Viewer};
 use crate::record::Record;
 use crate::sink::Keys;
@@ -166,7 +167,7 @@ impl Own {
             page.line("archived", &format!("by {} as {}", object.sink, object.key));
         }
         let letters = self.viewer.letters(None)?;
-        for sink in self.viewer.facts()?.sinks {
+        for sink in self.viewer.facts(Ground::real().now())?.sinks {
             let archive = self.config.sinks.iter().find(|one| one.name == sink.name);
             let archive = archive.is_some_and(|one| matches!(one.config, Keys::Files(_)));
             let taken = selected.iter().find(|(name, _)| *name == sink.name).map(|(_, taken)| *taken);
@@ -193,7 +194,7 @@ impl Own {
             }
             let Some(sequence) = life.sequence else { continue };
             page.line("spool", "what was in this log file is not known there any more");
-            for sink in self.viewer.facts()?.sinks {
+            for sink in self.viewer.facts(Ground::real().now())?.sinks {
                 let text = if sequence < sink.start {
                     "began after this log file"
                 } else if sequence < sink.position.sequence {

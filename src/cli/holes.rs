@@ -3,6 +3,7 @@
 use super::args::HolesOptions;
 use super::status::{table, viewer};
 use super::{Exit, Failure, Outcome, Place, print, runtime, say};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Secrets};
 use crate::daemon::control::{self, Answer, Request};
 use crate::daemon::{StartError, folder};
@@ -42,7 +43,7 @@ pub fn change(config: &Config, request: &Request) -> Result<Answer, Failure> {
     }
     let folder = folder::Folder::hold(&RealDisk, &config.data_dir).map_err(StartError::from)?;
     let (ledger, thread) = Ledger::open(&folder.ledger())?;
-    let answer = runtime()?.block_on(control::act(&ledger, request.clone()));
+    let answer = runtime()?.block_on(control::act_here(&ledger, request.clone(), SystemClock.now()));
     drop(ledger);
     thread.join();
     Ok(answer?)

@@ -9,15 +9,17 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 
+use serde_json::json;
+
 use super::status::viewer;
-use super::{Exit, Failure, Outcome, Place, logs, print, progress, runtime, say};
+use super::{Exit, Failure, Outcome, Place, audit, logs, print, progress, runtime, say};
 use crate::config::{Config, Secrets, SinkEntry};
 use crate::daemon::StartError;
 use crate::daemon::folder::{Folder, FolderError};
 use crate::deliver::{PROBE, PROBE_KEY, probe_archive, sample, send_sample};
 use crate::format::Encoder;
 use crate::ground::Ground;
-use crate::ledger::Ledger;
+use crate::ledger::{Action, Event, Ledger, Target};
 use crate::recovery::Recovery;
 use crate::sink::{ArchiveConfig, Batch, Guarantee, Keys, Put, Sink, SinkConfig, SinkError};
 
@@ -37,6 +39,9 @@ pub fn send_test(at: &Place, name: &str) -> Outcome {
         Keys::Records(keys) => send(&config, entry, keys.as_ref())?,
         Keys::Files(keys) => probe(&config, keys.as_ref())?,
     };
+    let outcome = if done.is_ok() { "success" } else { "failure" };
+    let target = Target::new("sink", name).named(entry.kind);
+    audit::note(&config, Event::new(Action::SendTest, target, json!({ "outcome": outcome })));
     match done {
         Ok(answer) => {
             say(&format!("{}: {name} {answer}", entry.config.guarantee().as_str()));

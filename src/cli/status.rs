@@ -4,9 +4,13 @@ use super::{Exit, Failure, Outcome, Place, print, say};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Secrets;
 use crate::daemon::{control, folder};
-use crate::ledger::Viewer;
+use crate::ledger::{DriftRow, Viewer};
 use crate::status::{Headroom, SinkStatus, Status, StreamStatus};
 use crate::units::{Size, spoken};
+use crate::words::printable;
+
+/// What is new about streams, printed.
+const DRIFT_LINES: usize = 5;
 
 pub fn status(at: &Place, json: bool) -> Outcome {
     let config = at.load(Secrets::Unread)?;
@@ -69,8 +73,29 @@ fn text(status: &Status) -> String {
     lines.extend(status.unclaimed.iter().map(|one| {
         format!("note: {}/{} holds log files that no source collects", one.principal, one.event_type)
     }));
+    lines.extend(drift(&status.drift));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What is new about streams; the newest are shown.
+fn drift(rows: &[DriftRow]) -> Vec<String> {
+    let line = |row: &DriftRow| {
+        let kind = row.kind.replace('_', " ");
+        let json_type = row.json_type.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        format!(
+            "drift: {} shows a {kind} {}{json_type} since {}, first in {}",
+            row.event_type,
+            row.name,
+            row.first_seen,
+            printable(&row.log_file_id)
+        )
+    };
+    let mut lines: Vec<String> = rows.iter().take(DRIFT_LINES).map(line).collect();
+    if rows.len() > DRIFT_LINES {
+        lines.push(format!("drift: and {} more: see `custodex status --json`", rows.len() - DRIFT_LINES));
+    }
+    lines
 }
 
 fn progress(status: &Status, least: &Headroom) -> String {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::finish::Finished;
+use super::finish::{Fetched, Finished};
 use super::{Mode, Progress, RETENTION, Shared, Signal, Stream};
 use crate::disk::PRIVATE_FILE;
 use crate::ledger::{LedgerError, PendingFile, StreamId, StreamState};
@@ -269,7 +269,7 @@ impl Fetcher {
             && file.repairs.is_none()
         {
             error!(file_id = file.file_id, reason, "log file lost at the provider: recorded as a hole");
-            self.shared.ledger.record_hole(row, reason.to_owned()).await?;
+            self.shared.ledger.record_hole(row, reason.to_owned(), self.shared.ground.clock.now()).await?;
             return Ok(true);
         }
         self.note_refusal(&file, &error).await?;
@@ -357,9 +357,15 @@ impl Fetcher {
             warn!(file_id = file.file_id, sequence, "a damaged spool file was fetched again and is whole");
             return Ok(());
         }
-        let fetched_at = ground.clock.now();
-        let (finished, done) =
-            Finished::new(file.clone(), names, stored, scanned, fetched_at, stream.client.own_key());
+        let (at, with) = (ground.clock.now(), stream.client.own_key());
+        let looked = (spool.clone(), names.clone(), scanned.records);
+        let of = (stream.id, stream.event_type.as_str());
+        let seen = self.shared.shapes.look(&self.shared.ledger, of, looked).await.unwrap_or_else(|error| {
+            warn!(file_id = file.file_id, %error, "not looked at for what is new about its stream");
+            Vec::new()
+        });
+        let fetched = Fetched { at, with, seen, own: false };
+        let (finished, done) = Finished::new(file.clone(), names, stored, scanned, fetched);
         self.finisher.send(finished).await.map_err(|_| FetchError::Stopping)?;
         done.await.map_err(|_| FetchError::Stopping)?.map_err(FetchError::Disk)
     }

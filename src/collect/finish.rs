@@ -8,11 +8,12 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::{Progress, Shared};
-use crate::ledger::{NewFile, PendingFile};
+use crate::ledger::{DriftRow, NewFile, PendingFile, Seen};
 use crate::limits;
 use crate::record::OwnKey;
 use crate::source::openai::Stored;
 use crate::spool::{Finder, Names, Repeats, Scanned};
+use crate::words::printable;
 
 /// A file on disk, durable, without a sequence number.
 pub struct Finished {
@@ -20,9 +21,20 @@ pub struct Finished {
     names: Names,
     stored: Stored,
     scanned: Scanned,
-    fetched_at: Timestamp,
-    fetched_with: Option<OwnKey>,
+    fetched: Fetched,
     answer: oneshot::Sender<io::Result<()>>,
+}
+
+/// How a file came here, and what was seen of it.
+pub struct Fetched {
+    /// When.
+    pub at: Timestamp,
+    /// The recognisable part of the key.
+    pub with: Option<OwnKey>,
+    /// What its records show that may be new to the stream.
+    pub seen: Vec<Seen>,
+    /// It is of our own audit trail, which counts nowhere.
+    pub own: bool,
 }
 
 impl Finished {
@@ -32,11 +44,10 @@ impl Finished {
         names: Names,
         stored: Stored,
         scanned: Scanned,
-        fetched_at: Timestamp,
-        fetched_with: Option<OwnKey>,
+        fetched: Fetched,
     ) -> (Self, oneshot::Receiver<io::Result<()>>) {
         let (answer, done) = oneshot::channel();
-        (Self { file, names, stored, scanned, fetched_at, fetched_with, answer }, done)
+        (Self { file, names, stored, scanned, fetched, answer }, done)
     }
 }
 
@@ -61,9 +72,8 @@ impl Finisher {
             let (answers, files): (Vec<_>, Vec<_>) = files
                 .into_iter()
                 .map(|finished| {
-                    let Finished { file, names, stored, scanned, fetched_at, fetched_with, answer } =
-                        finished;
-                    (answer, Arc::new(Ready { file, names, stored, scanned, fetched_at, fetched_with }))
+                    let Finished { file, names, stored, scanned, fetched, answer } = finished;
+                    (answer, Arc::new(Ready { file, names, stored, scanned, fetched }))
                 })
                 .unzip();
             let result = self.finish(&files).await;
@@ -98,13 +108,17 @@ impl Finisher {
             return Err(error);
         }
         self.shared.ground.points.reach("files renamed")?;
-        self.shared.ledger.record_files(new).await.map_err(io::Error::other)?;
+        let news = self.shared.ledger.record_files(new).await.map_err(io::Error::other)?;
         self.shared.ground.points.reach("files recorded")?;
+        tell(&news);
         let progress = &self.shared.progress;
         for ready in files {
-            Progress::add(&progress.files, 1);
-            Progress::add(&progress.records, ready.scanned.records);
-            Progress::add(&progress.bytes, ready.stored.size);
+            self.shared.shapes.learned(ready.file.stream, &ready.fetched.seen);
+            if !ready.fetched.own {
+                Progress::add(&progress.files, 1);
+                Progress::add(&progress.records, ready.scanned.records);
+                Progress::add(&progress.bytes, ready.stored.size);
+            }
             Progress::add(&progress.spool_bytes, ready.stored.size);
         }
         self.shared.next_sequence.send_replace(first + files.len() as u64);
@@ -140,13 +154,26 @@ impl Finisher {
     }
 }
 
+/// Says what is new about streams: a name and a type, never a value; so much of one group of files.
+fn tell(news: &[DriftRow]) {
+    for DriftRow { principal, event_type, kind, name, json_type, log_file_id, .. } in
+        news.iter().take(limits::DRIFT_SHOWN)
+    {
+        let (file_id, json_type) = (printable(log_file_id), json_type.as_deref());
+        warn!(principal, event_type, kind, name, json_type, file_id, "the stream shows what it never showed");
+    }
+    if news.len() > limits::DRIFT_SHOWN {
+        let more = news.len() - limits::DRIFT_SHOWN;
+        warn!(more, "and more: see `drift` in `custodex status --json`");
+    }
+}
+
 struct Ready {
     file: PendingFile,
     names: Names,
     stored: Stored,
     scanned: Scanned,
-    fetched_at: Timestamp,
-    fetched_with: Option<OwnKey>,
+    fetched: Fetched,
 }
 
 impl Ready {
@@ -161,13 +188,14 @@ impl Ready {
         NewFile {
             row: self.file.row,
             sequence,
-            fetched_at: self.fetched_at.to_string(),
-            fetched_with: self.fetched_with.as_ref().map(ToString::to_string),
+            fetched_at: self.fetched.at.to_string(),
+            fetched_with: self.fetched.with.as_ref().map(ToString::to_string),
             bytes: self.stored.size,
             sha256: self.stored.sha256,
             records: self.scanned.records,
             malformed: self.scanned.malformed,
             repeats: repeats.encode(sequence),
+            seen: self.fetched.seen.clone(),
         }
     }
 }

@@ -162,9 +162,12 @@ impl Lister {
         let sweep = sweep || row.swept_at.is_some_and(due);
         let started_at = if row.started_at > began { floor } else { row.started_at };
         let cursor = row.cursor.as_deref().and_then(seconds);
-        let resume = cursor.map_or(started_at, |cursor| cursor.min(began) - self.stream.overlap);
-        let resume = resume.min(row.uncovered).max(started_at);
+        let usual = cursor.map_or(started_at, |cursor| cursor.min(began) - self.stream.overlap);
+        let resume = usual.min(row.uncovered).max(started_at);
         let from = if sweep { floor.max(started_at) } else { resume.max(floor) };
+        // Within its settle time a stretch is never covered, which is no gap.
+        let unsettled = settle(&self.stream.event_type) + limits::UNSETTLED_UNSAID;
+        let repairs = Some(usual).filter(|usual| !sweep && cursor.is_some() && from + unsettled < *usual);
         if row.uncovered < floor {
             self.expired(row.uncovered, floor, began).await?;
         }
@@ -192,7 +195,7 @@ impl Lister {
         }
         // The first listing reaches back to the start, which is as good as a sweep.
         let swept = sweep || row.swept_at.is_none();
-        ledger.record_listing(self.stream.id, covered, ground.now(), swept).await?;
+        ledger.record_listing(self.stream.id, covered, ground.now(), swept, repairs).await?;
         Ok(())
     }
 
@@ -207,7 +210,7 @@ impl Lister {
             let moment = (rfc3339(floor), floor);
             let reason = "nothing was listed for over 30 days: what expired meanwhile is unknown";
             let name = format!("unlisted-until-{}", rfc3339(floor));
-            ledger.record_gap(self.stream.id, name, moment, reason).await?;
+            ledger.record_gap(self.stream.id, name, moment, reason, began).await?;
         }
         Ok(ledger.record_expired(self.stream.id, from, floor, began).await?)
     }
@@ -233,7 +236,8 @@ impl Lister {
             error!(event_type, end_time, "more files share one end_time than a page holds");
             let reason = "more files share this end_time than a page holds: some of them cannot be listed";
             let (name, moment) = (format!("tie-{end_time}"), (end_time, end));
-            self.shared.ledger.record_gap(self.stream.id, name, moment, reason).await?;
+            let now = self.shared.ground.now();
+            self.shared.ledger.record_gap(self.stream.id, name, moment, reason, now).await?;
         }
         Ok(())
     }
@@ -270,7 +274,7 @@ impl Lister {
             let today = rfc3339(now - now.rem_euclid(86_400));
             let reason = "listed rows without a usable id: see the log";
             let (name, moment) = (format!("rows-{today}"), (today, now));
-            self.shared.ledger.record_gap(self.stream.id, name, moment, reason).await?;
+            self.shared.ledger.record_gap(self.stream.id, name, moment, reason, now).await?;
         }
         let new = self.shared.ledger.record_page(self.stream.id, entries, cursor, covered, now).await?;
         if forward {

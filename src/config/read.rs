@@ -143,6 +143,7 @@ pub(super) fn document(
         sources,
         sinks,
         warnings: Vec::new(),
+        sha256: [0; 32],
     }
 }
 

@@ -148,12 +148,15 @@ async fn stream(
 ) -> Result<Stream, LedgerError> {
     let config = &source.config;
     let back = i64::try_from(config.start_from.as_secs()).unwrap_or(RETENTION).min(RETENTION);
-    let started_at = shared.ground.now() - back;
+    let now = shared.ground.now();
+    let started_at = now - back;
     let principal = config.principal.clone();
     let ledger = &shared.ledger;
-    let id = ledger.enable_stream(source.name.clone(), principal, event_type.to_owned(), started_at).await?;
-    let overlap = i64::try_from(config.overlap_of(event_type).as_secs()).unwrap_or(RETENTION);
-    Ok(Stream { id, event_type: event_type.to_owned(), overlap, client: client.clone() })
+    let event_type = event_type.to_owned();
+    let id =
+        ledger.enable_stream(source.name.clone(), principal, event_type.clone(), started_at, now).await?;
+    let overlap = i64::try_from(config.overlap_of(&event_type).as_secs()).unwrap_or(RETENTION);
+    Ok(Stream { id, event_type, overlap, client: client.clone() })
 }
 
 /// Every sink, enabled in the ledger and no others.
@@ -216,16 +219,17 @@ fn writer(config: &Config, entry: &SinkEntry) -> String {
 /// The row of a sink, which begins where it was, or where the spool begins if that is later.
 async fn enable(shared: &Shared, entry: &SinkEntry) -> Result<SinkRow, LedgerError> {
     let guarantee = entry.config.guarantee().as_str();
-    let enable = || shared.ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start);
-    let row = enable().await?;
+    let own = entry.names_own_trail();
+    let enable = || shared.ledger.enable_sink(entry.name.clone(), entry.kind, guarantee, entry.start, own);
+    enable().await?;
     let missed = shared.ledger.skip_removed(entry.name.clone()).await?;
-    if missed == 0 {
-        return Ok(row);
+    if missed > 0 {
+        error!(
+            sink = entry.name,
+            records = missed,
+            "while the sink was not configured, log files left the spool that it never got"
+        );
     }
-    error!(
-        sink = entry.name,
-        records = missed,
-        "while the sink was not configured, log files left the spool that it never got"
-    );
+    // Where it stands may have changed, also without a record that is missed.
     enable().await
 }

@@ -7,15 +7,19 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream as Peer};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::ledger::{Ledger, LedgerError};
+use super::who;
+use crate::clock::Clock;
+use crate::ledger::{Event, Ledger, LedgerError, Stamp};
 
 /// A request or an answer has at most this many bytes.
 const LINE_BYTES: u64 = 64 * 1024;
@@ -34,6 +38,15 @@ pub enum Request {
     AcknowledgeHole(i64),
     /// Try the dead letters of a sink, or of all, again.
     RetryLetters(Option<String>),
+    /// Something a command did, for the audit trail.
+    Note(Event),
+}
+
+/// A request as it travels.
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    request: Request,
+    on_behalf_of: Option<String>,
 }
 
 /// What is answered.
@@ -48,13 +61,21 @@ pub enum Answer {
     Failed(String),
 }
 
-/// Does what was asked, in the ledger of this process.
-pub async fn act(ledger: &Ledger, request: Request) -> Result<Answer, LedgerError> {
+/// Does what this process was asked by its own user, in the ledger of this process.
+pub async fn act_here(ledger: &Ledger, request: Request, at: Timestamp) -> Result<Answer, LedgerError> {
+    act(ledger, request, Stamp { at, actor: who::here() }).await
+}
+
+async fn act(ledger: &Ledger, request: Request, by: Stamp) -> Result<Answer, LedgerError> {
     let found = match request {
         Request::Ping => true,
-        Request::RetryHole(id) => ledger.retry_hole(id).await?,
-        Request::AcknowledgeHole(id) => ledger.acknowledge_hole(id).await?,
-        Request::RetryLetters(sink) => ledger.retry_letters(sink).await? > 0,
+        Request::RetryHole(id) => ledger.retry_hole(id, by).await?,
+        Request::AcknowledgeHole(id) => ledger.acknowledge_hole(id, by).await?,
+        Request::RetryLetters(sink) => ledger.retry_letters(sink, by).await? > 0,
+        Request::Note(event) => {
+            ledger.append_event(by, event).await?;
+            true
+        }
     };
     Ok(if found { Answer::Done } else { Answer::Unknown })
 }
@@ -79,10 +100,16 @@ impl Server {
     }
 
     /// Answers until stopped; `changed` is called after something was changed.
-    pub async fn run(self, ledger: Ledger, stop: CancellationToken, changed: impl Fn()) {
+    pub async fn run(
+        self,
+        ledger: Ledger,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+        changed: impl Fn(),
+    ) {
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             let served = match accepted {
-                Ok((peer, _)) => tokio::time::timeout(PATIENCE, serve(peer, &ledger)).await,
+                Ok((peer, _)) => tokio::time::timeout(PATIENCE, serve(peer, &ledger, clock.now())).await,
                 Err(error) => Ok(Err(error)),
             };
             match served {
@@ -99,14 +126,17 @@ impl Server {
     }
 }
 
-async fn serve(peer: Peer, ledger: &Ledger) -> io::Result<bool> {
+async fn serve(peer: Peer, ledger: &Ledger, at: Timestamp) -> io::Result<bool> {
+    // The system says who it is; only on whose behalf is theirs to say.
+    let user = peer.peer_cred()?.uid();
     let (read, mut write) = peer.into_split();
     let mut line = String::new();
     tokio::io::BufReader::new(read.take(LINE_BYTES)).read_line(&mut line).await?;
-    let (answer, changed) = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => {
+    let (answer, changed) = match serde_json::from_str::<Asked>(&line) {
+        Ok(Asked { request, on_behalf_of }) => {
             let changes = request != Request::Ping;
-            match act(ledger, request).await {
+            let by = Stamp { at, actor: who::user(user, on_behalf_of) };
+            match act(ledger, request, by).await {
                 Ok(answer) => (answer, changes),
                 Err(error) => (Answer::Failed(error.to_string()), false),
             }
@@ -129,7 +159,8 @@ pub fn ask(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
         Err(error) => return Err(error),
     };
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut text = serde_json::to_vec(request)?;
+    let asked = Asked { request: request.clone(), on_behalf_of: who::on_behalf_of() };
+    let mut text = serde_json::to_vec(&asked)?;
     text.push(b'\n');
     stream.write_all(&text)?;
     let mut line = String::new();
@@ -140,6 +171,8 @@ pub fn ask(socket: &Path, request: &Request) -> io::Result<Option<Answer>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
+    use crate::ledger::{Action, Target};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn requests_are_answered() {
@@ -149,12 +182,14 @@ mod tests {
         assert_eq!(ask(&socket, &Request::Ping).unwrap(), None);
         let stop = CancellationToken::new();
         let server = Server::bind(&socket).unwrap();
-        let running = tokio::spawn(server.run(ledger.clone(), stop.clone(), || ()));
+        let running = tokio::spawn(server.run(ledger.clone(), Arc::new(SystemClock), stop.clone(), || ()));
+        let note = Event::new(Action::SendTest, Target::new("sink", "x"), serde_json::Value::Null);
         for (request, answer) in [
             (Request::Ping, Answer::Done),
             (Request::RetryHole(7), Answer::Unknown),
             (Request::AcknowledgeHole(7), Answer::Unknown),
             (Request::RetryLetters(None), Answer::Unknown),
+            (Request::Note(note), Answer::Done),
         ] {
             let (asked, what) = (socket.clone(), request.clone());
             let answered = tokio::task::spawn_blocking(move || ask(&asked, &what)).await.unwrap();

@@ -157,7 +157,17 @@ impl Filler {
     }
 
     async fn open(&mut self) -> Result<bool, FillError> {
-        let Some(facts) = self.ledger.file_at(self.place.position.sequence).await? else { return Ok(false) };
+        let facts = loop {
+            let Some(facts) = self.ledger.file_at(self.place.position.sequence).await? else {
+                return Ok(false);
+            };
+            // Our own audit trail is passed over where it is not named, and counts nowhere.
+            let named = self.select.as_ref().is_none_or(Select::names_own_trail);
+            if named || !facts.own {
+                break facts;
+            }
+            self.place.position = Position { sequence: facts.sequence + 1, record: 0 };
+        };
         let sequence = facts.sequence;
         if facts.dropped {
             return Err(FillError::Dropped(sequence));

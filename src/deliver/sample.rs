@@ -23,9 +23,8 @@ use crate::limits;
 use crate::record::{Origin, RawRecord, Record};
 use crate::recovery::Recovery;
 use crate::sink::{self, About, Archive, Batch, Object, Put, Sink, SinkError};
-use crate::words::Principal;
+use crate::words::{OWN_EVENT_TYPE as EVENT_TYPE, Principal};
 
-const EVENT_TYPE: &str = "CUSTODEX_LOG";
 const FILE_ID: &str = "custodex-test";
 /// Name of the probe of an archive, and of nothing else there.
 pub const PROBE_KEY: &str = "custodex-probe";

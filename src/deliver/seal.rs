@@ -195,7 +195,8 @@ impl Sealer {
             return Err(if taken { self.foreign(&key) } else { error }.into());
         }
         self.reach("manifest recorded")?;
-        self.shared.ledger.record_manifest_put(self.sink.clone(), instance.clone()).await?;
+        let at = self.shared.ground.clock.now();
+        self.shared.ledger.record_manifest_put(self.sink.clone(), instance.clone(), at).await?;
         if let Some(chain) = &mut self.chain {
             chain.envelope = None;
         }

@@ -17,7 +17,7 @@ pub(super) async fn spooled(folder: &Path, contents: &[Vec<u8>]) -> Shared {
     let (ledger, _thread) = Ledger::open(&folder.join("ledger.db")).unwrap();
     let spool = Spool::open(ground.disk.clone(), &folder.join("spool")).unwrap();
     let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
-    let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0).await.unwrap();
+    let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0, 0).await.unwrap();
     for (file, content) in (1..).zip(contents) {
         let entry = PageEntry {
             file_id: format!("f{file}"),
@@ -44,6 +44,7 @@ pub(super) async fn spooled(folder: &Path, contents: &[Vec<u8>]) -> Shared {
             records: scanned.records,
             malformed: 0,
             repeats: repeats.encode(file),
+            seen: Vec::new(),
         };
         ledger.record_files(vec![new]).await.unwrap();
     }

@@ -17,7 +17,7 @@ use crate::deliver::spooled::spooled;
 use crate::digest::sha256;
 use crate::format::{Encoder, Format, Options, Select};
 use crate::ground::Ground;
-use crate::ledger::SinkStart;
+use crate::ledger::{SinkStart, Stamp};
 use crate::recovery::Recovery;
 use crate::sink::{Batch, Confirmation, Sink, SinkError};
 
@@ -158,7 +158,7 @@ impl Bench {
     async fn worker(&mut self, name: &str, script: &Arc<Mutex<Script>>, window: u64) -> Worker {
         self.shared.stop = CancellationToken::new();
         let ledger = &self.shared.ledger;
-        let row = ledger.enable_sink(name.into(), "t", "sent", SinkStart::Beginning).await.unwrap();
+        let row = ledger.enable_sink(name.into(), "t", "sent", SinkStart::Beginning, false).await.unwrap();
         let settings = Settings {
             max_unconfirmed_records: window,
             rate: None,
@@ -263,7 +263,8 @@ async fn a_record_that_is_refused_for_good_holds_up_nothing_and_can_be_tried_aga
     script.lock().unwrap().refuses.clear();
     bench.worker("a", &script, 50).await.run().await;
     assert_eq!(script.lock().unwrap().lines.len(), others.len(), "not tried again unasked");
-    assert_eq!(bench.shared.ledger.retry_letters(None).await.unwrap(), 1);
+    let by = Stamp::program(bench.shared.ground.clock.now());
+    assert_eq!(bench.shared.ledger.retry_letters(None, by).await.unwrap(), 1);
     bench.worker("a", &script, 50).await.run().await;
     assert_eq!(script.lock().unwrap().lines.last(), Some(&bad));
     let row = bench.row("a").await;

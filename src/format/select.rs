@@ -3,6 +3,7 @@
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::record::{Record, json};
+use crate::words::OWN_EVENT_TYPE;
 
 /// Every category a record can have.
 pub const CATEGORIES: [&str; 13] = [
@@ -21,9 +22,6 @@ pub const CATEGORIES: [&str; 13] = [
     "oversized",
 ];
 const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];
-
-/// Our own audit trail.
-const OWN: &str = "CUSTODEX_LOG";
 
 /// The keys of `[select]`; a list that is not given selects everything, but our own audit trail only when
 /// it is named.
@@ -47,6 +45,11 @@ pub struct Select {
 }
 
 impl Select {
+    /// Whether it names our own audit trail, which no sink of records gets else.
+    pub fn names_own_trail(&self) -> bool {
+        self.event_types.as_ref().is_some_and(|list| list.iter().any(|one| one == OWN_EVENT_TYPE))
+    }
+
     /// Whether the sink gets this record.
     pub fn takes(&self, record: &Record<'_>) -> bool {
         let among = |list: &Option<Vec<String>>, value: Option<&str>| {
@@ -54,7 +57,7 @@ impl Select {
         };
         let action = record.action.and_then(json::text);
         let event_type = record.origin.event_type.as_str();
-        (event_type != OWN || self.event_types.is_some())
+        (event_type != OWN_EVENT_TYPE || self.event_types.is_some())
             && among(&self.event_types, Some(event_type))
             && among(&self.categories, Some(record.category))
             && among(&self.actions, action.as_deref())

@@ -32,6 +32,7 @@ const FULL: Options = Options {
 fn origin(event_type: &str) -> Origin {
     let (kind, id) = match event_type {
         "COSTS" => (PrincipalKind::Organization, ORGANIZATION),
+        "CUSTODEX_LOG" => (PrincipalKind::Instance, "custodex"),
         _ => (PrincipalKind::Workspace, WORKSPACE),
     };
     Origin {

@@ -143,7 +143,14 @@ pub(super) fn pace(connection: &Connection) -> rusqlite::Result<Option<Pace>> {
             .query_row([sequence], |row| row.get::<_, String>(0))
             .optional()
     };
-    let last: Option<i64> = connection.query_row("SELECT max(sequence) FROM file", [], |row| row.get(0))?;
+    let last: Option<i64> = connection
+        .query_row(
+            // What custodex tells of itself says nothing of the pace.
+            "SELECT sequence FROM file WHERE sequence IS NOT NULL AND own = 0 ORDER BY sequence DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
     let Some(last) = last else { return Ok(None) };
     let first = (last - limits::PACE_FILES).max(1);
     let second = |text: String| text.parse::<Timestamp>().ok().map(Timestamp::as_second);

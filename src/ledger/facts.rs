@@ -2,8 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::{Collected, Ledger, LedgerError, Pace, SinkRow, StreamRow, UnclaimedType, Viewer};
-use super::{coverage, files, sinks, streams, unclaimed};
+use super::{Collected, DriftRow, Ledger, LedgerError, Pace, SinkRow, StreamRow, UnclaimedType, Viewer};
+use super::{coverage, drift, files, sinks, streams, unclaimed};
+use crate::limits;
 
 /// How everything stands.
 #[derive(Clone, Debug)]
@@ -18,28 +19,31 @@ pub struct Facts {
     pub pace: Option<Pace>,
     /// What holds log files and is not collected.
     pub unclaimed: Vec<UnclaimedType>,
+    /// What was new about streams of late, the newest first.
+    pub drift: Vec<DriftRow>,
 }
 
-fn facts(connection: &Connection) -> rusqlite::Result<Facts> {
+fn facts(connection: &Connection, now: i64) -> rusqlite::Result<Facts> {
     Ok(Facts {
         streams: streams::all(connection)?,
         sinks: sinks::all(connection)?,
         collected: files::collected(connection)?,
         pace: coverage::pace(connection)?,
         unclaimed: unclaimed::all(connection)?,
+        drift: drift::recent(connection, now - limits::DRIFT_AGE)?,
     })
 }
 
 impl Viewer {
     /// How everything stands.
-    pub fn facts(&self) -> Result<Facts, LedgerError> {
-        self.view(facts)
+    pub fn facts(&self, now: i64) -> Result<Facts, LedgerError> {
+        self.view(|connection| facts(connection, now))
     }
 }
 
 impl Ledger {
     /// How everything stands.
-    pub async fn facts(&self) -> Result<Facts, LedgerError> {
-        self.call(facts).await
+    pub async fn facts(&self, now: i64) -> Result<Facts, LedgerError> {
+        self.call(move |connection| facts(connection, now)).await
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
-use super::{Ledger, LedgerError, StreamId, Viewer};
+use super::own::{self, Action, Event, Stamp, Target};
+use super::{DriftRow, Ledger, LedgerError, Seen, StreamId, Viewer, drift};
 use crate::limits;
 
 /// A listed file that is to be fetched.
@@ -53,6 +56,8 @@ pub struct NewFile {
     pub malformed: u64,
     /// Its repeats, encoded by the spool.
     pub repeats: Vec<u8>,
+    /// What its records show that may be new to the stream.
+    pub seen: Vec<Seen>,
 }
 
 /// What delivery needs to know of a spooled file.
@@ -80,6 +85,8 @@ pub struct FileFacts {
     pub repeats: Vec<u8>,
     /// It left the spool early, since an archive has it.
     pub dropped: bool,
+    /// It is of our own audit trail.
+    pub own: bool,
 }
 
 /// A file in which repeats may have their first copy.
@@ -92,7 +99,7 @@ pub struct Candidate {
 /// Totals of what was ever collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Records of all spooled files.
+    /// Records of all spooled files but our own.
     pub records: u64,
     /// The sequence the next file gets.
     pub next_sequence: u64,
@@ -125,7 +132,7 @@ fn hash(blob: Option<Vec<u8>>) -> Option<[u8; 32]> {
     blob.and_then(|blob| blob.try_into().ok())
 }
 
-fn pending(row: &Row<'_>) -> rusqlite::Result<PendingFile> {
+pub(super) fn pending(row: &Row<'_>) -> rusqlite::Result<PendingFile> {
     Ok(PendingFile {
         row: row.get(0)?,
         stream: StreamId(row.get(1)?),
@@ -153,6 +160,7 @@ fn facts(row: &Row<'_>) -> rusqlite::Result<FileFacts> {
         repeats: row.get(8)?,
         fetched_with: row.get(9)?,
         dropped: row.get(10)?,
+        own: row.get(11)?,
     })
 }
 
@@ -171,13 +179,18 @@ fn tail(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
 
 pub(super) fn collected(connection: &Connection) -> rusqlite::Result<Collected> {
     let (next_sequence, records) = tail(connection)?;
+    let own: u64 = connection.query_row(
+        "SELECT coalesce(sum(records_collected), 0) FROM stream WHERE principal_kind = 'instance'",
+        [],
+        |row| row.get(0),
+    )?;
     let spool_bytes = connection.query_row(
         "SELECT coalesce(sum(bytes), 0) FROM file WHERE state = 'spooled' AND removed = 0",
         [],
         |row| row.get(0),
     )?;
     let listed = connection.query_row("SELECT EXISTS (SELECT 1 FROM file)", [], |row| row.get(0))?;
-    Ok(Collected { records, next_sequence, listed, spool_bytes })
+    Ok(Collected { records: records - own, next_sequence, listed, spool_bytes })
 }
 
 fn holes(connection: &Connection) -> rusqlite::Result<Vec<HoleRow>> {
@@ -197,6 +210,44 @@ fn holes(connection: &Connection) -> rusqlite::Result<Vec<HoleRow>> {
         })
     })?;
     rows.collect()
+}
+
+/// Why a file is a hole, while it is one.
+fn reason(connection: &Connection, row: i64) -> rusqlite::Result<Option<String>> {
+    let read = connection
+        .prepare_cached("SELECT reason FROM file WHERE id = ?1")?
+        .query_row([row], |row| row.get(0))
+        .optional();
+    Ok(read?.flatten())
+}
+
+/// Appends an event about a hole to the audit trail.
+pub(super) fn tell(connection: &Connection, row: i64, action: Action, stamp: &Stamp) -> rusqlite::Result<()> {
+    let reason = reason(connection, row)?;
+    tell_with(connection, row, action, stamp, reason.as_deref())
+}
+
+fn tell_with(
+    connection: &Connection,
+    row: i64,
+    action: Action,
+    stamp: &Stamp,
+    reason: Option<&str>,
+) -> rusqlite::Result<()> {
+    let event = connection
+        .prepare_cached(
+            "SELECT principal, event_type, file_id, end_time FROM file JOIN stream ON stream.id = file.stream
+             WHERE file.id = ?1",
+        )?
+        .query_row([row], |found| {
+            let (principal, event_type): (String, String) = (found.get(0)?, found.get(1)?);
+            let (file_id, end_time): (String, String) = (found.get(2)?, found.get(3)?);
+            let details = json!({
+                "hole": row, "stream": format!("{principal}/{event_type}"), "end_time": end_time, "reason": reason
+            });
+            Ok(Event::new(action, Target::new("log_file", file_id).named(event_type), details))
+        })?;
+    own::append(connection, stamp, &event)
 }
 
 impl Viewer {
@@ -304,22 +355,27 @@ impl Ledger {
     }
 
     /// Turns a pending file into a hole.
-    pub async fn record_hole(&self, row: i64, reason: String) -> Result<(), LedgerError> {
+    pub async fn record_hole(&self, row: i64, reason: String, at: Timestamp) -> Result<(), LedgerError> {
         self.call(move |connection| {
-            connection
-                .execute(
-                    "UPDATE file SET state = 'hole', reason = ?2 WHERE id = ?1 AND state = 'pending'",
-                    params![row, reason],
-                )
-                .map(drop)
+            let changed = connection.execute(
+                "UPDATE file SET state = 'hole', reason = ?2 WHERE id = ?1 AND state = 'pending'",
+                params![row, reason],
+            )?;
+            if changed == 1 {
+                tell(connection, row, Action::HoleRecorded, &Stamp::program(at))
+            } else {
+                Ok(())
+            }
         })
         .await
     }
 
-    /// Makes files real, all or none; their sequence numbers must follow the last one.
-    pub async fn record_files(&self, files: Vec<NewFile>) -> Result<(), LedgerError> {
+    /// Makes files real, all or none; their sequence numbers must follow the last one. Answers what of their
+    /// records is new to their streams.
+    pub async fn record_files(&self, files: Vec<NewFile>) -> Result<Vec<DriftRow>, LedgerError> {
         self.call(move |connection| {
             let mut before = tail(connection)?.1;
+            let mut drifts = Vec::new();
             for file in files {
                 let stream: i64 = connection
                     .prepare_cached(
@@ -350,8 +406,9 @@ impl Ledger {
                          records_collected = records_collected + ?2 WHERE id = ?1",
                     )?
                     .execute(params![stream, file.records])?;
+                drifts.extend(drift::record(connection, stream, &file)?);
             }
-            Ok(())
+            Ok(drifts)
         })
         .await
     }
@@ -382,7 +439,7 @@ impl Ledger {
             connection
                 .prepare_cached(
                     "SELECT sequence, stream, file_id, fetched_at, end_time, sha256, bytes, records, repeats,
-                     fetched_with, removed = 2 FROM file WHERE sequence = ?1",
+                     fetched_with, removed = 2, own FROM file WHERE sequence = ?1",
                 )?
                 .query_row([sequence], facts)
                 .optional()
@@ -406,7 +463,14 @@ impl Ledger {
                      AND fetched_at < ?2 ORDER BY sequence LIMIT ?3) RETURNING sequence, bytes",
             )?;
             let rows = params![below, fetched_before, limit];
-            statement.query_map(rows, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            let removed = statement.query_map(rows, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let removed = removed.collect::<rusqlite::Result<_>>()?;
+            connection.execute(
+                "DELETE FROM own_file WHERE file IN (
+                     SELECT file.id FROM own_file JOIN file ON file.id = own_file.file WHERE removed = 1)",
+                [],
+            )?;
+            Ok(removed)
         })
         .await
     }
@@ -474,23 +538,30 @@ impl Ledger {
     }
 
     /// Makes a hole pending again; `false` when there is no such hole.
-    pub async fn retry_hole(&self, id: i64) -> Result<bool, LedgerError> {
+    pub async fn retry_hole(&self, id: i64, by: Stamp) -> Result<bool, LedgerError> {
         self.call(move |connection| {
+            let reason = reason(connection, id)?;
             let changed = connection.execute(
                 "UPDATE file SET state = 'pending', reason = NULL, next_attempt = 0, acknowledged = 0
                  WHERE id = ?1 AND state = 'hole' AND file_id NOT LIKE 'gap:%'",
                 [id],
             )?;
+            if changed == 1 {
+                tell_with(connection, id, Action::HoleRetried, &by, reason.as_deref())?;
+            }
             Ok(changed == 1)
         })
         .await
     }
 
     /// Notes that somebody has seen a hole; `false` when there is no such hole.
-    pub async fn acknowledge_hole(&self, id: i64) -> Result<bool, LedgerError> {
+    pub async fn acknowledge_hole(&self, id: i64, by: Stamp) -> Result<bool, LedgerError> {
         self.call(move |connection| {
             let changed = connection
                 .execute("UPDATE file SET acknowledged = 1 WHERE id = ?1 AND state = 'hole'", [id])?;
+            if changed == 1 {
+                tell(connection, id, Action::HoleAcknowledged, &by)?;
+            }
             Ok(changed == 1)
         })
         .await

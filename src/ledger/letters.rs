@@ -1,7 +1,9 @@
 //! Dead letters: records that one sink can never take.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
+use super::own::{self, Action, Event, Stamp, Target};
 use super::sinks::move_to;
 use super::{Counts, Ledger, LedgerError, Position, Viewer};
 
@@ -91,9 +93,17 @@ impl Ledger {
     }
 
     /// Wants the dead letters of a sink, or of all, delivered after all; answers how many there are.
-    pub async fn retry_letters(&self, sink: Option<String>) -> Result<usize, LedgerError> {
+    pub async fn retry_letters(&self, sink: Option<String>, by: Stamp) -> Result<usize, LedgerError> {
         self.call(move |connection| {
-            connection.execute("UPDATE dead_letter SET retry = 1 WHERE ?1 IS NULL OR sink = ?1", [sink])
+            let retry = "UPDATE dead_letter SET retry = 1 WHERE ?1 IS NULL OR sink = ?1";
+            let letters = connection.execute(retry, [&sink])?;
+            if letters > 0 {
+                let target = Target::new("sink", sink.as_deref().unwrap_or("all"));
+                let event =
+                    Event::new(Action::DeadLettersRetried, target, json!({ "dead_letters": letters }));
+                own::append(connection, &by, &event)?;
+            }
+            Ok(letters)
         })
         .await
     }

@@ -3,10 +3,14 @@
 //! An envelope's exact bytes are here before they are put, so that a crash repeats the same bytes; there is no
 //! next one before it was put.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
 use super::coverage::{self, Interval};
+use super::own::{self, Action, Event, Stamp, Target};
 use super::{Counts, Ledger, LedgerError, Position, StreamId};
+use crate::digest::hex;
 
 /// An object of an archive, as it lies there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +132,23 @@ fn insert(connection: &Connection, sink: &str, file: &ArchivedFile) -> rusqlite:
         .map(drop)
 }
 
+/// Says that a chain has its first manifest by a key, while the chain is as it was before.
+fn tell_of_key(connection: &Connection, sink: &str, instance: &str, next: &Chain) -> rusqlite::Result<()> {
+    let Some(key_id) = &next.key_id else { return Ok(()) };
+    let before: Option<String> = connection
+        .prepare_cached("SELECT key_id FROM chain WHERE sink = ?1 AND instance = ?2")?
+        .query_row([sink, instance], |row| row.get(0))
+        .optional()?;
+    if before.as_ref() == Some(key_id) {
+        return Ok(());
+    }
+    let details = json!({
+        "sink": sink, "instance": instance, "first_manifest": next.number, "previous_key_id": before
+    });
+    let event = Event::new(Action::SigningKeyUsed, Target::new("signing_key", key_id.clone()), details);
+    own::append(connection, &Stamp::at_second(next.written_at.unwrap_or_default()), &event)
+}
+
 impl Ledger {
     /// Moves an archive's position, with what it confirmed on the way.
     pub async fn record_archived(
@@ -200,7 +221,8 @@ impl Ledger {
         self.call(move |connection| {
             let streams: Vec<(i64, String, String)> = connection
                 .prepare_cached(
-                    "SELECT id, principal, event_type FROM stream ORDER BY principal, event_type",
+                    "SELECT id, principal, event_type FROM stream WHERE principal_kind <> 'instance'
+                     ORDER BY principal, event_type",
                 )?
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
@@ -223,6 +245,7 @@ impl Ledger {
         chain: Chain,
     ) -> Result<(), LedgerError> {
         self.call(move |connection| {
+            tell_of_key(connection, &sink, &instance, &chain)?;
             connection
                 .prepare_cached(
                     "INSERT INTO chain (sink, instance, number, head, key_id, sealed, written_at, envelope)
@@ -246,12 +269,26 @@ impl Ledger {
     }
 
     /// The head of a chain is in the archive.
-    pub async fn record_manifest_put(&self, sink: String, instance: String) -> Result<(), LedgerError> {
+    pub async fn record_manifest_put(
+        &self,
+        sink: String,
+        instance: String,
+        at: Timestamp,
+    ) -> Result<(), LedgerError> {
         self.call(move |connection| {
-            connection
-                .prepare_cached("UPDATE chain SET envelope = NULL WHERE sink = ?1 AND instance = ?2")?
-                .execute([&sink, &instance])
-                .map(drop)
+            let put = connection
+                .prepare_cached(
+                    "UPDATE chain SET envelope = NULL WHERE sink = ?1 AND instance = ?2 AND envelope IS NOT NULL
+                     RETURNING number, head, key_id",
+                )?
+                .query_row([&sink, &instance], |row| Ok((row.get(0)?, blob(row, 1)?, row.get(2)?)))
+                .optional()?;
+            put.map_or(Ok(()), |(number, head, key): (u64, _, String)| {
+                // Its id is what `verify --expect-head` takes: every format has room for an id.
+                let target = Target::new("manifest", format!("{number}:{}", hex(&head))).named(sink);
+                let details = json!({ "instance": instance, "number": number, "key_id": key });
+                own::append(connection, &Stamp::program(at), &Event::new(Action::ManifestSealed, target, details))
+            })
         })
         .await
     }

@@ -34,6 +34,7 @@ CREATE TABLE stream (
     lateness_max INTEGER NOT NULL DEFAULT 0,
     files_collected INTEGER NOT NULL DEFAULT 0,
     records_collected INTEGER NOT NULL DEFAULT 0,
+    learned INTEGER,                     -- the last file row of the first complete listing: no drift up to it
     UNIQUE (principal, event_type)
 ) STRICT;
 CREATE TABLE coverage (
@@ -75,12 +76,14 @@ CREATE TABLE file (
     damaged INTEGER NOT NULL DEFAULT 0,  -- what lies in the spool is not what was spooled
     reason TEXT,
     acknowledged INTEGER NOT NULL DEFAULT 0,
+    own INTEGER NOT NULL DEFAULT 0,      -- our own audit trail, listed nowhere
     UNIQUE (stream, file_id)
 ) STRICT;
 CREATE INDEX file_pending ON file (stream, end_at) WHERE state = 'pending';
 CREATE INDEX file_end ON file (stream, end_at);
 CREATE INDEX file_hole ON file (stream) WHERE state = 'hole';
 CREATE INDEX file_damaged ON file (stream) WHERE damaged = 1;
+CREATE INDEX file_own ON file (sequence) WHERE own = 1;
 CREATE INDEX file_kept ON file (sequence) WHERE state = 'spooled' AND removed = 0;
 CREATE TABLE sink (
     name TEXT PRIMARY KEY,
@@ -97,7 +100,8 @@ CREATE TABLE sink (
     dead_letters INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL DEFAULT 'ok',
     last_error TEXT,
-    hint TEXT
+    hint TEXT,
+    own INTEGER NOT NULL DEFAULT 0       -- its select names our own audit trail
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE archived (                  -- objects of archives, as they lie there
     sink TEXT NOT NULL,
@@ -134,6 +138,30 @@ CREATE TABLE dead_letter (
     retry INTEGER NOT NULL DEFAULT 0,
     UNIQUE (sink, sequence, record)
 ) STRICT;
+CREATE TABLE own_event (                 -- of our audit trail, on its way into a log file
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- never twice, and without gaps
+    at TEXT NOT NULL,
+    action TEXT NOT NULL,
+    body TEXT NOT NULL                   -- an object: who, what was acted on, and more
+) STRICT;
+CREATE TABLE own_file (                  -- the log files made of them, as long as the spool holds them
+    file INTEGER PRIMARY KEY,            -- its row
+    content BLOB NOT NULL
+) STRICT;
+CREATE TABLE own_state (                 -- what the last run was started with
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE shape (                     -- what the records of a stream have shown so far
+    stream INTEGER NOT NULL REFERENCES stream (id),
+    name TEXT NOT NULL,                  -- a path, or an action
+    type TEXT NOT NULL,                  -- of JSON; `action`
+    seen_at INTEGER NOT NULL,
+    file_id TEXT NOT NULL,               -- the log file it was seen in first
+    drift TEXT,                          -- what was new about it; null for what the stream began with
+    PRIMARY KEY (stream, name, type)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX shape_drift ON shape (seen_at) WHERE drift IS NOT NULL;
 "];
 
 /// Opens, checks, migrates.

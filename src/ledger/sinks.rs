@@ -69,13 +69,20 @@ pub struct SinkRow {
 /// The start of a sink that never began; files are numbered from 1.
 const UNBEGUN: u64 = 0;
 
+/// Our own audit trail counts where a sink's `select` names it; any other passes it over, and an archive gets
+/// it beside what it counts.
 const SELECT: &str = "SELECT name, type, guarantee, start, sink.sequence, record, memory, delivered,
     repeats, deselected, dead_letters, state, last_error, hint,
     coalesce((SELECT tail.records_before + tail.records - file.records_before - record FROM file,
         (SELECT records_before, records FROM file WHERE sequence IS NOT NULL
-         ORDER BY sequence DESC LIMIT 1) AS tail WHERE sequence = sink.sequence), 0),
-    max(coalesce((SELECT max(sequence) FROM file), 0) + 1 - sink.sequence, 0),
-    (SELECT fetched_at FROM file WHERE sequence = sink.sequence)
+         ORDER BY sequence DESC LIMIT 1) AS tail WHERE sequence = sink.sequence), 0)
+        - iif(sink.own, 0, (SELECT coalesce(sum(records), 0) FROM file INDEXED BY file_own
+                            WHERE own = 1 AND sequence >= sink.sequence)),
+    max(coalesce((SELECT max(sequence) FROM file), 0) + 1 - sink.sequence, 0)
+        - iif(sink.own, 0, (SELECT count(*) FROM file INDEXED BY file_own
+                            WHERE own = 1 AND sequence >= sink.sequence)),
+    (SELECT fetched_at FROM file WHERE sequence >= sink.sequence AND own <= sink.own
+     ORDER BY sequence LIMIT 1)
     FROM sink";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<SinkRow> {
@@ -145,13 +152,15 @@ impl Ledger {
         self.call(|connection| connection.execute("UPDATE sink SET enabled = 0", []).map(drop)).await
     }
 
-    /// Finds the sink's row, or makes one that begins at `start`.
+    /// Finds the sink's row, or makes one that begins at `start`; `own` says whether its `select` names our own
+    /// audit trail.
     pub async fn enable_sink(
         &self,
         name: String,
         kind: &'static str,
         guarantee: &'static str,
         start: SinkStart,
+        own: bool,
     ) -> Result<SinkRow, LedgerError> {
         self.call(move |connection| {
             let next = "(SELECT coalesce(max(sequence), 0) + 1 FROM file)";
@@ -163,13 +172,13 @@ impl Ledger {
             };
             connection.execute(
                 &format!(
-                    "INSERT INTO sink (name, type, guarantee, enabled, start, sequence, record)
-                     VALUES (?1, ?2, ?3, 1, {first}, {first}, 0)
-                     ON CONFLICT (name) DO UPDATE SET enabled = 1, type = ?2, guarantee = ?3,
+                    "INSERT INTO sink (name, type, guarantee, enabled, start, sequence, record, own)
+                     VALUES (?1, ?2, ?3, 1, {first}, {first}, 0, ?4)
+                     ON CONFLICT (name) DO UPDATE SET enabled = 1, type = ?2, guarantee = ?3, own = ?4,
                          start = iif(start = {UNBEGUN}, excluded.start, start),
                          sequence = iif(start = {UNBEGUN}, excluded.sequence, sequence)"
                 ),
-                params![name, kind, guarantee],
+                params![name, kind, guarantee, own],
             )?;
             connection.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([name], read)
         })
@@ -204,10 +213,12 @@ impl Ledger {
             let row =
                 connection.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([&name], read)?;
             let from = row.position.sequence;
+            let own: bool =
+                connection.query_row("SELECT own FROM sink WHERE name = ?1", [&name], |row| row.get(0))?;
             let (first, missed): (Option<u64>, u64) = connection.query_row(
-                "SELECT max(sequence) + 1, coalesce(sum(records), 0) FROM file
+                "SELECT max(sequence) + 1, coalesce(sum(records) FILTER (WHERE own <= ?2), 0) FROM file
                  WHERE sequence >= ?1 AND removed = 1",
-                [from],
+                params![from, own],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
             let Some(first) = first else { return Ok(0) };

@@ -1,8 +1,11 @@
 //! Streams: cursor, coverage and state.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json;
 
-use super::{Interval, Ledger, LedgerError, coverage};
+use super::own::{self, Action, Event, Stamp, Target};
+use super::{Interval, Ledger, LedgerError, coverage, files};
 use crate::words::{Principal, PrincipalKind};
 
 /// Names a stream's row.
@@ -168,7 +171,10 @@ enum Known {
     /// Nothing new.
     Same,
     /// It is to be fetched (again), as it is listed now: its size or hash was corrected, or it was a hole.
-    Again(i64),
+    Again {
+        row: i64,
+        hole: bool,
+    },
     /// It is spooled, and is listed with another hash now.
     Other,
 }
@@ -184,8 +190,10 @@ fn known(connection: &Connection, stream: StreamId, entry: &PageEntry) -> rusqli
     let Some((row, state, size, sha256)) = row else { return Ok(Known::New) };
     let same_hash = entry.sha256.is_none_or(|listed| sha256.as_deref() == Some(&listed[..]));
     Ok(match state.as_str() {
-        "hole" => Known::Again(row),
-        "pending" if !same_hash || (entry.size.is_some() && entry.size != size) => Known::Again(row),
+        "hole" => Known::Again { row, hole: true },
+        "pending" if !same_hash || (entry.size.is_some() && entry.size != size) => {
+            Known::Again { row, hole: false }
+        }
         "spooled" if !same_hash => Known::Other,
         _ => Known::Same,
     })
@@ -216,20 +224,45 @@ fn list_again(connection: &Connection, row: i64, entry: &PageEntry) -> rusqlite:
 /// A log file is immutable: another hash under its id is an alarm. The first version is kept.
 fn changed(connection: &Connection, id: StreamId, entry: &PageEntry, now: i64) -> rusqlite::Result<()> {
     let hash = entry.sha256.map(|hash| crate::digest::hex(&hash[..4])).unwrap_or_default();
-    connection
+    let name = format!("changed-{hash}-{}", entry.file_id);
+    let reason = "listed again with another sha256, though log files never change; the first version is kept";
+    gap(connection, id, &name, (&entry.end_time, entry.end_at), now, reason)
+}
+
+/// A hole for what could never be listed, once for each name.
+fn gap(
+    connection: &Connection,
+    id: StreamId,
+    name: &str,
+    (end_time, end_at): (&str, i64),
+    now: i64,
+    reason: &str,
+) -> rusqlite::Result<()> {
+    let row = connection
         .prepare_cached(
             "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, state, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'hole', ?6) ON CONFLICT DO NOTHING",
+             VALUES (?1, 'gap:' || ?2, ?3, ?4, ?5, 'hole', ?6) ON CONFLICT DO NOTHING RETURNING id",
         )?
-        .execute(params![
-            id.0,
-            format!("gap:changed-{hash}-{}", entry.file_id),
-            entry.end_time,
-            entry.end_at,
-            now,
-            "listed again with another sha256, though log files never change; the first version is kept"
-        ])
-        .map(drop)
+        .query_row(params![id.0, name, end_time, end_at, now, reason], |row| row.get(0))
+        .optional()?;
+    row.map_or(Ok(()), |row| files::tell(connection, row, Action::HoleRecorded, &Stamp::at_second(now)))
+}
+
+/// Says that a stream is listed from further back than its cursor asks for.
+fn repaired(
+    connection: &Connection,
+    id: StreamId,
+    (from, instead_of): (i64, i64),
+    reason: &str,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let text = |second| Timestamp::from_second(second).unwrap_or_default().to_string();
+    let stream: String = connection
+        .prepare_cached("SELECT principal || '/' || event_type FROM stream WHERE id = ?1")?
+        .query_row([id.0], |row| row.get(0))?;
+    let details = json!({ "from": text(from), "instead_of": text(instead_of), "reason": reason });
+    let event = Event::new(Action::CursorRepaired, Target::new("stream", stream), details);
+    own::append(connection, &Stamp::at_second(now), &event)
 }
 
 impl Ledger {
@@ -245,9 +278,14 @@ impl Ledger {
         principal: Principal,
         event_type: String,
         started_at: i64,
+        now: i64,
     ) -> Result<StreamId, LedgerError> {
         self.call(move |connection| {
-            connection.query_row(
+            let before: Option<i64> = connection
+                .prepare_cached("SELECT started_at FROM stream WHERE principal = ?1 AND event_type = ?2")?
+                .query_row([&principal.id, &event_type], |row| row.get(0))
+                .optional()?;
+            let id = connection.query_row(
                 "INSERT INTO stream (principal_kind, principal, event_type, source, enabled, started_at)
                  VALUES (?1, ?2, ?3, ?4, 1, ?5)
                  ON CONFLICT (principal, event_type) DO UPDATE SET source = ?4, enabled = 1,
@@ -255,7 +293,12 @@ impl Ledger {
                  RETURNING id",
                 params![principal.kind.as_str(), principal.id, event_type, source, started_at],
                 |row| row.get(0).map(StreamId),
-            )
+            )?;
+            if let Some(before) = before.filter(|before| started_at < *before) {
+                let reason = "the configuration reaches further back than before: all of it is listed again";
+                repaired(connection, id, (started_at, before), reason, now)?;
+            }
+            Ok(id)
         })
         .await
     }
@@ -300,7 +343,10 @@ impl Ledger {
                         new += 1;
                         lateness = lateness.max(newest.map_or(0, |newest| newest - entry.end_at));
                     }
-                    Known::Again(row) => {
+                    Known::Again { row, hole } => {
+                        if hole {
+                            files::tell(connection, row, Action::HoleListedAgain, &Stamp::at_second(now))?;
+                        }
                         list_again(connection, row, &entry)?;
                         new += 1;
                     }
@@ -329,16 +375,11 @@ impl Ledger {
         name: String,
         moment: (String, i64),
         reason: &'static str,
+        now: i64,
     ) -> Result<(), LedgerError> {
         self.call(move |connection| {
             let (end_time, end_at) = moment;
-            connection
-                .execute(
-                    "INSERT INTO file (stream, file_id, end_time, end_at, listed_at, state, reason)
-                     VALUES (?1, 'gap:' || ?2, ?3, ?4, ?4, 'hole', ?5) ON CONFLICT DO NOTHING",
-                    params![id.0, name, end_time, end_at, reason],
-                )
-                .map(drop)
+            gap(connection, id, &name, (&end_time, end_at), now, reason)
         })
         .await
     }
@@ -355,19 +396,26 @@ impl Ledger {
         self.call(move |connection| coverage::record(connection, id, expired, now)).await
     }
 
-    /// Records that a complete listing saw everything there was in an interval.
+    /// Records that a complete listing saw everything there was in an interval; `repairs` is where it would
+    /// have begun but for an earlier stretch that no listing had seen completely.
     pub async fn record_listing(
         &self,
         id: StreamId,
         covered: Interval,
         now: i64,
         swept: bool,
+        repairs: Option<i64>,
     ) -> Result<(), LedgerError> {
         self.call(move |connection| {
             coverage::record(connection, id, covered, now)?;
+            if let Some(usual) = repairs {
+                let reason = "an earlier stretch was never listed completely: it has been now";
+                repaired(connection, id, (covered.from, usual), reason, now)?;
+            }
             connection
                 .prepare_cached(
                     "UPDATE stream SET listed_at = ?2, swept_at = CASE WHEN ?3 THEN ?2 ELSE swept_at END,
+                     learned = coalesce(learned, (SELECT coalesce(max(id), 0) FROM file WHERE stream = ?1)),
                      state = 'ok', last_error = NULL, hint = NULL WHERE id = ?1",
                 )?
                 .execute(params![id.0, now, swept])

@@ -7,6 +7,14 @@ use crate::words::{Principal, PrincipalKind};
 
 const NOW: i64 = 1_800_000_000;
 
+fn at(second: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(second).unwrap()
+}
+
+fn by() -> Stamp {
+    Stamp { at: at(NOW), actor: Actor::user(7, Some("ann".into()), None) }
+}
+
 struct Bench {
     ledger: Ledger,
     stream: StreamId,
@@ -18,7 +26,7 @@ async fn bench() -> Bench {
     let (ledger, _thread) = Ledger::open(&folder.path().join("ledger.db")).unwrap();
     let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
     let stream =
-        ledger.enable_stream("codex".into(), principal, "CODEX_LOG".into(), NOW - 100).await.unwrap();
+        ledger.enable_stream("codex".into(), principal, "CODEX_LOG".into(), NOW - 100, NOW).await.unwrap();
     Bench { ledger, stream, _folder: folder }
 }
 
@@ -54,8 +62,9 @@ impl Bench {
             records,
             malformed: 0,
             repeats: Vec::new(),
+            seen: Vec::new(),
         };
-        self.ledger.record_files(vec![new]).await
+        self.ledger.record_files(vec![new]).await.map(drop)
     }
 }
 
@@ -81,7 +90,7 @@ async fn a_file_is_pending_spooled_or_a_hole() {
     bench.spool(&files[0], 1, 5).await.unwrap();
     assert!(bench.spool(&files[0], 2, 5).await.is_err(), "a file becomes real once");
     bench.ledger.put_off(files[1].row, NOW + 60, "no route".into()).await.unwrap();
-    bench.ledger.record_hole(files[2].row, "gone".into()).await.unwrap();
+    bench.ledger.record_hole(files[2].row, "gone".into(), at(NOW)).await.unwrap();
     let row = bench.row().await;
     assert_eq!((row.files_collected, row.files_pending, row.holes, row.holes_open), (1, 1, 1, 1));
     assert!(bench.pending(NOW).await.is_empty(), "b is put off");
@@ -89,10 +98,10 @@ async fn a_file_is_pending_spooled_or_a_hole() {
     bench.ledger.forgive_pending().await.unwrap();
     assert_eq!(bench.pending(NOW).await[0].attempts, 1);
     let hole = bench.ledger.holes().await.unwrap().remove(0);
-    assert!(bench.ledger.acknowledge_hole(hole.id).await.unwrap());
+    assert!(bench.ledger.acknowledge_hole(hole.id, by()).await.unwrap());
     assert_eq!(bench.row().await.holes_open, 0);
-    assert!(bench.ledger.retry_hole(hole.id).await.unwrap());
-    assert!(!bench.ledger.retry_hole(hole.id).await.unwrap(), "it is pending now");
+    assert!(bench.ledger.retry_hole(hole.id, by()).await.unwrap());
+    assert!(!bench.ledger.retry_hole(hole.id, by()).await.unwrap(), "it is pending now");
     assert_eq!(bench.row().await.files_pending, 2);
 }
 
@@ -102,7 +111,7 @@ async fn a_sink_knows_what_is_left_for_it() {
     bench.page(&[("a", NOW - 50), ("b", NOW - 40)], Some(NOW - 40), NOW).await;
     let files = bench.pending(NOW).await;
     bench.spool(&files[0], 1, 5).await.unwrap();
-    let sink = |name: &str, start| bench.ledger.enable_sink(name.to_owned(), "file", "durable", start);
+    let sink = |name: &str, start| bench.ledger.enable_sink(name.to_owned(), "file", "durable", start, false);
     let first = sink("first", SinkStart::Beginning).await.unwrap();
     let late = sink("late", SinkStart::Now).await.unwrap();
     bench.spool(&files[1], 2, 3).await.unwrap();
@@ -140,25 +149,29 @@ async fn a_gap_is_a_hole_of_its_own_and_told_once() {
     bench.page(&[("a", NOW - 50)], Some(NOW - 50), NOW).await;
     for _ in 0..2 {
         let moment = ("t".to_owned(), NOW - 20);
-        bench.ledger.record_gap(bench.stream, "tie".into(), moment, "why").await.unwrap();
+        bench.ledger.record_gap(bench.stream, "tie".into(), moment, "why", NOW).await.unwrap();
     }
     bench.ledger.record_expired(bench.stream, NOW - 60, NOW - 10, NOW).await.unwrap();
     let row = bench.row().await;
     assert_eq!((row.holes, row.files_pending, row.uncovered), (1, 1, NOW - 10));
     let hole = bench.ledger.holes().await.unwrap().remove(0);
     assert_eq!((hole.file_id.as_str(), hole.reason.as_str()), ("gap:tie", "why"));
-    assert!(!bench.ledger.retry_hole(hole.id).await.unwrap(), "there is nothing to fetch");
-    assert!(bench.ledger.acknowledge_hole(hole.id).await.unwrap());
+    assert!(!bench.ledger.retry_hole(hole.id, by()).await.unwrap(), "there is nothing to fetch");
+    assert!(bench.ledger.acknowledge_hole(hole.id, by()).await.unwrap());
 }
 
 #[tokio::test]
 async fn a_stream_that_shall_reach_further_back_is_swept() {
     let bench = bench().await;
     let covered = Interval { from: NOW - 100, until: NOW, listed_at: Some(NOW) };
-    bench.ledger.record_listing(bench.stream, covered, NOW, true).await.unwrap();
+    bench.ledger.record_listing(bench.stream, covered, NOW, true, None).await.unwrap();
     let enable = async |started_at| {
         let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
-        bench.ledger.enable_stream("codex".into(), principal, "CODEX_LOG".into(), started_at).await.unwrap()
+        bench
+            .ledger
+            .enable_stream("codex".into(), principal, "CODEX_LOG".into(), started_at, NOW)
+            .await
+            .unwrap()
     };
     enable(NOW - 50).await;
     assert_eq!((bench.row().await.started_at, bench.row().await.swept_at), (NOW - 100, Some(NOW)));
@@ -173,7 +186,7 @@ async fn a_listing_that_was_corrected_and_a_hole_that_is_listed_again_are_fetche
     bench.page(&[("a", NOW - 50), ("b", NOW - 40), ("c", NOW - 30)], Some(NOW - 30), NOW).await;
     let files = bench.pending(NOW).await;
     bench.ledger.put_off(files[0].row, NOW + 900, "mismatch".into()).await.unwrap();
-    bench.ledger.record_hole(files[1].row, "gone".into()).await.unwrap();
+    bench.ledger.record_hole(files[1].row, "gone".into(), at(NOW)).await.unwrap();
     bench.spool(&files[2], 1, 5).await.unwrap();
     let listed = |id: &str, hash: u8| PageEntry { sha256: Some([hash; 32]), ..entry(id, NOW - 50) };
     let again = vec![listed("a", 9), listed("b", 7), listed("c", 7)];

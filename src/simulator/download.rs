@@ -61,10 +61,7 @@ fn fault(state: &State, case: Case, id: &str, number: u32, again: &str) -> Optio
 }
 
 fn route(kind: PrincipalKind) -> &'static str {
-    match kind {
-        PrincipalKind::Workspace => "workspaces",
-        PrincipalKind::Organization => "organizations",
-    }
+    if kind == PrincipalKind::Organization { "organizations" } else { "workspaces" }
 }
 
 fn signed(state: &State, id: &str, expires: i64) -> String {

@@ -159,10 +159,9 @@ fn streams(state: &State, kind: PrincipalKind, names: &[&str]) -> Result<Vec<usi
         let place = place.ok_or_else(|| Box::new(unsupported(name)))?;
         let owner = state.catalogue.streams[place].kind;
         if owner != kind {
-            let (scope, route) = match owner {
-                PrincipalKind::Workspace => ("workspace", "workspaces"),
-                PrincipalKind::Organization => ("organization", "organizations"),
-            };
+            let of_organization = owner == PrincipalKind::Organization;
+            let scope = if of_organization { "organization" } else { "workspace" };
+            let route = format!("{scope}s");
             let message = format!("{name} is scoped to a {scope}. Use /v1/compliance/{route}/…/logs");
             return Err(Box::new(answer::error(StatusCode::BAD_REQUEST, &message)));
         }

@@ -60,10 +60,7 @@ pub struct TruthFile {
 
 /// Id of a principal.
 pub(super) fn principal(kind: PrincipalKind) -> &'static str {
-    match kind {
-        PrincipalKind::Workspace => WORKSPACE,
-        PrincipalKind::Organization => ORGANIZATION,
-    }
+    if kind == PrincipalKind::Organization { ORGANIZATION } else { WORKSPACE }
 }
 
 pub(super) fn of(state: &State) -> Truth {

@@ -44,11 +44,15 @@ pub struct FileReader {
 impl FileReader {
     /// Opens the file at `sequence`, which has `records` records, before record `from`.
     pub fn open(spool: &Spool, sequence: u64, records: u64, from: u64) -> io::Result<Self> {
-        let Names { data, index, .. } = spool.names(sequence);
-        let mut index = spool.disk().open(&index)?;
+        Self::of(spool, &spool.names(sequence), records, from)
+    }
+
+    /// The same for a file under any names.
+    pub fn of(spool: &Spool, Names { data, index, .. }: &Names, records: u64, from: u64) -> io::Result<Self> {
+        let mut index = spool.disk().open(index)?;
         index.seek(SeekFrom::Start(from * ENTRY_BYTES as u64))?;
         Ok(Self {
-            data: spool.disk().open(&data)?,
+            data: spool.disk().open(data)?,
             index,
             entries: Vec::new().into_iter(),
             left: records.saturating_sub(from),

@@ -27,6 +27,9 @@ pub const TYPES: &[&str] = &[
     "CUSTOM_AGENTS_LOG",
 ];
 
+/// In every record of custodex's own audit trail, and in none that was served.
+const OWN: &[u8] = b"\"type\":\"CUSTODEX_INSTANCE\"";
+
 /// A process that does not outlive its test.
 pub struct Process(pub Child);
 
@@ -273,7 +276,10 @@ pub fn assert_accounts_close(place: &Place, simulator: &Simulator) {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
-        .map(|path| custodex::digest::hex(&custodex::digest::sha256(&fs::read(path).unwrap())))
+        .map(|path| fs::read(path).unwrap())
+        // Where an archive takes it, custodex's own audit trail lies there too.
+        .filter(|bytes| !bytes[..bytes.len().min(400)].windows(OWN.len()).any(|part| part == OWN))
+        .map(|bytes| custodex::digest::hex(&custodex::digest::sha256(&bytes)))
         .collect();
     hashes.sort();
     spooled.sort();

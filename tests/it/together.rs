@@ -166,7 +166,7 @@ fn spool_bytes(place: &Place) -> u64 {
 
 /// How many objects have their final names.
 fn archived_whole(folder: &Path) -> usize {
-    let names = crate::archive::files(folder);
+    let names = crate::archive::of_sources(folder);
     let hidden = |path: &&PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with('.');
     names.len() - names.iter().filter(hidden).count()
 }

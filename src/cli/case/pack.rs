@@ -53,9 +53,10 @@ impl Pack {
         self.contents.files.push(Listed { name: name.to_owned(), bytes, sha256: Hash(hash) });
     }
 
-    /// Adds the list and its seal, and gives the file its name.
-    pub fn seal(mut self, key: Option<&SigningKey>) -> io::Result<()> {
+    /// Adds the list and its seal, and gives the file its name; answers the hash of the list.
+    pub fn seal(mut self, key: Option<&SigningKey>) -> io::Result<[u8; 32]> {
         let contents = self.contents.write();
+        let hash = sha256(&contents);
         let signed = key.map(|key| (SEAL, Contents::seal(&contents, key)));
         let mut last = vec![(LIST, contents)];
         last.extend(signed);
@@ -67,7 +68,8 @@ impl Pack {
         file.sync_all()?;
         fs::rename(&self.part, &self.out)?;
         let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(hash)
     }
 
     /// Removes what was written.

@@ -101,8 +101,10 @@ impl Bench {
         let spool = Spool::open(ground.disk.clone(), &folder.path().join("spool")).unwrap();
         let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
         let began = START - 30 * DAY;
-        let id =
-            ledger.enable_stream("s".into(), principal.clone(), "CODEX_LOG".into(), began).await.unwrap();
+        let id = ledger
+            .enable_stream("s".into(), principal.clone(), "CODEX_LOG".into(), began, began)
+            .await
+            .unwrap();
         let key = Arc::new(Key::new(
             Arc::new(|| Ok("sk-admin-secret".to_owned().into())),
             50,
@@ -223,7 +225,7 @@ async fn what_nobody_collects_is_told_until_it_is_configured() {
     let types = vec!["APP_LOG".to_owned()];
     let looking = Unclaimed::new(shared.clone(), principal.clone(), stream.client.clone(), types).run();
     let unclaimed = async || -> Vec<String> {
-        let facts = shared.ledger.facts().await.unwrap();
+        let facts = shared.ledger.facts(START).await.unwrap();
         facts.unclaimed.into_iter().map(|one| one.event_type).collect()
     };
     let found = async {
@@ -234,6 +236,6 @@ async fn what_nobody_collects_is_told_until_it_is_configured() {
     };
     tokio::join!(looking, found);
     assert_eq!(unclaimed().await, ["APP_LOG"]);
-    shared.ledger.enable_stream("s".into(), principal, "APP_LOG".into(), START).await.unwrap();
+    shared.ledger.enable_stream("s".into(), principal, "APP_LOG".into(), START, START).await.unwrap();
     assert!(unclaimed().await.is_empty());
 }

@@ -160,7 +160,7 @@ impl Bench {
     async fn worker(&mut self, archive: &Scripted) -> ArchiveWorker {
         self.shared.stop = CancellationToken::new();
         let ledger = &self.shared.ledger;
-        let row = ledger.enable_sink("a".into(), "t", "durable", SinkStart::Beginning).await.unwrap();
+        let row = ledger.enable_sink("a".into(), "t", "durable", SinkStart::Beginning, false).await.unwrap();
         let settings = ArchiveSettings {
             options: self.options,
             redaction: crate::format::Redaction::default(),
@@ -179,7 +179,7 @@ impl Bench {
     async fn damaged(&self) -> Option<PendingFile> {
         let ledger = &self.shared.ledger;
         let principal = Principal { kind: PrincipalKind::Workspace, id: "w".into() };
-        let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0).await.unwrap();
+        let stream = ledger.enable_stream("s".into(), principal, "CODEX_LOG".into(), 0, 0).await.unwrap();
         ledger.due_files(stream, 1, 1, [].into()).await.unwrap().pop()
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::Redaction;
-use crate::ledger::{LetterRow, SinkRow};
+use crate::ledger::{LetterRow, SinkRow, Stamp};
 
 /// Records of one file; every third is not selected.
 const TOTAL: u64 = 30;
@@ -33,7 +33,8 @@ impl Bench {
     }
 
     async fn retry(&self) {
-        assert!(self.shared.ledger.retry_letters(None).await.unwrap() > 0);
+        let stamp = Stamp::program(self.shared.ground.clock.now());
+        assert!(self.shared.ledger.retry_letters(None, stamp).await.unwrap() > 0);
     }
 
     fn kept(&self) -> Vec<String> {

@@ -52,7 +52,7 @@ impl World {
         bench.refill = Refill::new(vec![reader], vec!["kept".into()]);
         let ledger = &bench.shared.ledger;
         for name in ["kept", "late"] {
-            ledger.enable_sink(name.into(), "t", "durable", SinkStart::Beginning).await.unwrap();
+            ledger.enable_sink(name.into(), "t", "durable", SinkStart::Beginning, false).await.unwrap();
         }
         let cleaner = Cleaner::new(bench.shared.clone(), Keep::ZERO, bench.refill.clone());
         let world = Self { bench, cleaner, late: Arc::default() };

@@ -65,6 +65,7 @@ pub(super) fn rebuild(record: &str) -> Tree {
     if principal.starts_with('{') && !warned(record, "principal", &["missing"]) {
         let kind = match text_at(record, "principal.kind").unwrap().as_str() {
             "workspace" => "\"CHATGPT_WORKSPACE\"".to_owned(),
+            "instance" => "\"CUSTODEX_INSTANCE\"".to_owned(),
             _ => "\"API_PLATFORM_ORG\"".to_owned(),
         };
         let id = at(record, "principal.id").unwrap();

@@ -42,10 +42,8 @@ impl Client {
         base: &Url,
         principal: &Principal,
     ) -> Self {
-        let kind = match principal.kind {
-            PrincipalKind::Workspace => "workspaces",
-            PrincipalKind::Organization => "organizations",
-        };
+        let of_organization = principal.kind == PrincipalKind::Organization;
+        let kind = if of_organization { "organizations" } else { "workspaces" };
         let logs = below(base, &["compliance", kind, &principal.id, "logs"]);
         Self { transport, clock, key, logs }
     }

@@ -117,9 +117,10 @@ impl ComplianceConfig {
 
     /// Event types that the principal may have; the provider adds to them now and then.
     pub fn known_event_types(&self) -> &'static [&'static str] {
-        match self.principal.kind {
-            PrincipalKind::Workspace => &KNOWN_OF_WORKSPACE,
-            PrincipalKind::Organization => &KNOWN_OF_ORGANIZATION,
+        if self.principal.kind == PrincipalKind::Organization {
+            &KNOWN_OF_ORGANIZATION
+        } else {
+            &KNOWN_OF_WORKSPACE
         }
     }
 
@@ -177,9 +178,11 @@ type Listed = Option<Spanned<Vec<Spanned<String>>>>;
 
 fn event_types(kind: PrincipalKind, listed: Listed) -> Result<Vec<String>, Error> {
     let Some(listed) = listed else {
-        return Ok(match kind {
-            PrincipalKind::Workspace => OF_WORKSPACE.map(str::to_owned).to_vec(),
-            PrincipalKind::Organization => vec![COSTS.to_owned()],
+        let of_organization = kind == PrincipalKind::Organization;
+        return Ok(if of_organization {
+            vec![COSTS.to_owned()]
+        } else {
+            OF_WORKSPACE.map(str::to_owned).to_vec()
         });
     };
     if listed.get_ref().is_empty() {
