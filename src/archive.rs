@@ -24,10 +24,10 @@ pub use calendar::Calendar;
 pub use envelope::{Envelope, MANIFEST_TYPE, seal};
 pub use inspect::{Inspected, Measured, inspect};
 pub use keys::{KeyError, PublicKey, SigningKey};
-pub use layout::{LogFile, Tree, key};
+pub use layout::{LogFile, Named, Tree, key};
 pub use manifest::{
-    Covered, Hash, Hole, MANIFEST_VERSION, MANIFESTS, Manifest, SealedFile, StreamCoverage, chain_folder,
-    manifest_key, public_key_key,
+    Covered, Hash, Hole, MANIFEST_VERSION, MANIFESTS, Manifest, NextRecord, Pending, SealedFile,
+    SinkPosition, StreamCoverage, chain_folder, manifest_key, public_key_key,
 };
 pub use overview::{Overview, overview};
 pub use packing::{Packer, Packing, Unpacked, pack, unpack};

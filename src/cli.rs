@@ -17,6 +17,7 @@ mod logs;
 mod preview;
 mod progress;
 mod prove;
+mod rebuild;
 mod run;
 mod search;
 mod selectors;
@@ -28,7 +29,9 @@ mod summary;
 mod timeline;
 mod verify;
 
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +40,7 @@ use clap::{CommandFactory, Parser};
 use crate::config::{self, Config, ConfigError, Secrets};
 use crate::daemon::StartError;
 use crate::daemon::folder::FolderError;
+use crate::daemon::rebuild::RebuildError;
 use crate::ledger::LedgerError;
 use crate::secret::environment;
 use args::{Arguments, Command};
@@ -72,6 +76,8 @@ enum Failure {
     #[error("{0}")]
     Start(#[from] StartError),
     #[error("{0}")]
+    Rebuild(#[from] RebuildError),
+    #[error("{0}")]
     Ledger(#[from] LedgerError),
     #[error("there is no ledger in {0}: has `custodex run` been started with this configuration?")]
     NoLedger(PathBuf),
@@ -84,13 +90,22 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Start(StartError::Folder(FolderError::Held(_))) => Exit::Held,
+            Self::Start(StartError::Folder(FolderError::Held(_)))
+            | Self::Rebuild(RebuildError::Folder(FolderError::Held(_))) => Exit::Held,
             Self::Config(_)
             | Self::Start(_)
             | Self::NoLedger(_)
+            | Self::Rebuild(
+                RebuildError::Folder(_)
+                | RebuildError::Signing(_)
+                | RebuildError::Ledger(LedgerError::Pragma { .. }),
+            )
             | Self::Ledger(LedgerError::Newer { .. } | LedgerError::Pragma { .. }) => Exit::Configuration,
-            Self::Usage(_) => Exit::Usage,
-            Self::Ledger(_) | Self::Internal(_) => Exit::Internal,
+            Self::Usage(_) | Self::Rebuild(RebuildError::Known(_) | RebuildError::NoChain { .. }) => {
+                Exit::Usage
+            }
+            Self::Rebuild(RebuildError::Faults { .. }) => Exit::Attention,
+            Self::Ledger(_) | Self::Rebuild(_) | Self::Internal(_) => Exit::Internal,
         }
     }
 }
@@ -143,6 +158,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Explain(options) => explain::explain(&at, &options),
         Command::Timeline(options) => timeline::timeline(&at, &options),
         Command::Case(options) => case::case(&at, &options),
+        Command::Rebuild(options) => rebuild::rebuild(&at, &options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -175,6 +191,19 @@ impl Place {
 
     fn load(&self, secrets: Secrets<'_>) -> Result<Config, Failure> {
         Ok(Config::load(&self.path(), secrets, &environment)?)
+    }
+}
+
+/// Files made by another user would be in the daemon's way.
+fn same_user(config: &Config, command: &str) -> Result<(), Failure> {
+    let shown = config.data_dir.display();
+    match fs::metadata(&config.data_dir) {
+        Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
+            let user = found.uid();
+            let hint = format!("do it as that user: sudo -u '#{user}' custodex {command} …");
+            Err(Failure::Usage(format!("the data folder {shown} belongs to user {user}; {hint}")))
+        }
+        _ => Ok(()),
     }
 }
 

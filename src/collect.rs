@@ -35,7 +35,7 @@ use crate::disk::DiskFile;
 use crate::ground::Ground;
 use crate::ledger::{Collected, Ledger, StreamId};
 use crate::limits;
-use crate::source::openai::Client;
+use crate::source::openai::{COSTS, Client};
 use crate::spool::{self, Names, Scanned, Spool};
 
 /// How long the provider keeps a log file, seconds.
@@ -44,7 +44,7 @@ pub const RETENTION: i64 = 30 * 86_400;
 /// How long after a moment files may still appear that end before it; later ones are found
 /// by the sweep. Seconds.
 pub fn settle(event_type: &str) -> i64 {
-    if event_type == "COSTS" { limits::SETTLE_COSTS } else { limits::SETTLE }
+    if event_type.eq_ignore_ascii_case(COSTS) { limits::SETTLE_COSTS } else { limits::SETTLE }
 }
 
 /// What the parts of collecting share.

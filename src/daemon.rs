@@ -8,6 +8,7 @@ mod build;
 pub mod control;
 pub mod folder;
 mod notify;
+pub mod rebuild;
 pub mod signing;
 mod who;
 
@@ -46,8 +47,8 @@ pub enum StartError {
     /// The spool holds what the ledger has never heard of, more than a crash leaves.
     #[error(
         "{spool} holds {files} log files that the ledger {ledger} does not know: it was lost, or is an older copy. \
-         Nothing was touched. Put the right ledger.db back; or move the spool folder away, and what the \
-         provider still has is collected again"
+         Nothing was touched. Put the right ledger.db back; or make one with `custodex rebuild --from ARCHIVE`; or, \
+         without an archive, move the spool folder away, and what the provider still has is collected again"
     )]
     Unknown {
         /// The spool's folder.

@@ -8,6 +8,7 @@ mod coverage;
 mod drift;
 mod facts;
 mod files;
+mod import;
 mod letters;
 mod life;
 mod manifests;
@@ -27,13 +28,14 @@ use tokio::sync::{mpsc, oneshot};
 #[cfg(test)]
 mod tests;
 
-pub use coverage::{Interval, Pace};
+pub use coverage::{Interval, Pace, merged};
 pub use drift::{DriftRow, Seen};
 pub use facts::Facts;
 pub use files::{Candidate, Collected, FileFacts, HoleRow, NewFile, PendingFile};
+pub use import::{Imported, Missing, Origin, Restored, Whole};
 pub use letters::LetterRow;
 pub use life::{FileLife, ObjectLife};
-pub use manifests::{ArchivedFile, Chain, Covering, UnsealedFile};
+pub use manifests::{ArchivedFile, Chain, Covering, ListedFile, NextPlace, SinkPlace, UnsealedFile};
 pub use own::{Action, Actor, Beginning, Event, OwnFile, Stamp, Target};
 pub use schema::SCHEMA_VERSION;
 pub use sinks::{Counts, Position, SinkRow, SinkStart};

@@ -171,6 +171,8 @@ pub const SEAL_AT_STOP: Duration = Duration::from_secs(2);
 pub const MANIFEST_FILES: usize = 5000;
 /// Holes in one manifest.
 pub const MANIFEST_HOLES: usize = 10_000;
+/// Listed log files that are not fetched yet in one manifest.
+pub const MANIFEST_PENDING: usize = 10_000;
 /// A larger manifest is none.
 pub const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 /// Objects that are read at the same time while an archive is verified.

@@ -71,12 +71,11 @@ impl Keys {
         }
     }
 
-    /// As [`SinkConfig::exclusive`].
-    pub fn exclusive(&self) -> Option<String> {
+    /// As [`SinkConfig::exclusive`]; an archive of each format has a place of its own.
+    pub fn exclusive(&self, format: &str) -> Option<String> {
         match self {
             Self::Records(config) => config.exclusive(),
-            // What is there already is compared, never replaced.
-            Self::Files(_) => None,
+            Self::Files(config) => Some(format!("the {format} archive in {}", config.place())),
         }
     }
 
@@ -159,6 +158,8 @@ pub trait SinkConfig: Debug + Send + Sync {
 pub trait ArchiveConfig: Debug + Send + Sync {
     /// How objects are compressed.
     fn packing(&self) -> Packing;
+    /// Where it lies, for people.
+    fn place(&self) -> String;
     /// The archive, untouched so far: what can fail is done by its first `put`.
     ///
     /// `writer` names this sink of this forwarder among all that may write to the same place.

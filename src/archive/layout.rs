@@ -9,7 +9,7 @@
 //! SHA-256. What came from outside is percent-encoded, so that it can neither leave its part of the name
 //! nor mean another one. Every part is short enough for a file name, the whole for an S3 key.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Packing;
 use crate::digest::{hex, sha256};
@@ -62,6 +62,72 @@ pub fn key(tree: Tree, file: &LogFile<'_>, packing: Packing) -> String {
         &hex(file.sha256)[..8],
         packing.ending()
     )
+}
+
+/// What an object's name tells of its log file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Id of its principal.
+    pub principal: String,
+    /// Its event type.
+    pub event_type: String,
+    /// RFC 3339, to the second.
+    pub end_time: String,
+    /// Its id upstream.
+    pub file_id: String,
+    /// The first digits of the hash of its verbatim bytes.
+    pub hash: String,
+    /// How it is packed.
+    pub packing: Packing,
+}
+
+impl Named {
+    /// Reads the name of a verbatim log file. None for another one, and for one that does not tell all: where
+    /// a long part was cut, or the time could not be read.
+    pub fn read(key: &str) -> Option<Self> {
+        let mut parts = key.strip_prefix("raw/v1/")?.split('/');
+        let principal = parts.next()?.strip_prefix("principal=")?;
+        let event_type = parts.next()?.strip_prefix("event_type=")?;
+        let (_, last) = (parts.next()?.strip_prefix("dt=")?, parts.next()?);
+        let packing = Packing::of(last)?;
+        let (rest, hash) = last[..last.rfind(".jsonl")?].rsplit_once('_')?;
+        let (time, file_id) = rest.split_once('_')?;
+        let digit = |at: usize| time.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+        let shaped = time.len() == 16 && time != NO_TIME && (0..8).chain(9..15).all(digit);
+        let end_time = shaped.then(|| {
+            let at = |from: usize| &time[from..from + 2];
+            format!("{}-{}-{}T{}:{}:{}Z", &time[..4], at(4), at(6), at(9), at(11), at(13))
+        });
+        let named = Self {
+            principal: whole(principal)?,
+            event_type: whole(event_type)?,
+            end_time: end_time?,
+            file_id: whole(file_id)?,
+            hash: hash.to_owned(),
+            packing,
+        };
+        // Only a name that would be written so: anything else was not put by this program.
+        named.is_key(key).then_some(named)
+    }
+
+    fn is_key(&self, name: &str) -> bool {
+        let Self { principal, event_type, end_time, file_id, .. } = self;
+        let mut sha256 = [0; 32];
+        let Some(Ok(first)) = self.hash.get(..8).map(|digits| u32::from_str_radix(digits, 16)) else {
+            return false;
+        };
+        sha256[..4].copy_from_slice(&first.to_be_bytes());
+        key(Tree::Raw, &LogFile { principal, event_type, end_time, file_id, sha256: &sha256 }, self.packing)
+            == name
+    }
+}
+
+/// A part of a name as it was before [`part`]; none for one that was cut.
+fn whole(part: &str) -> Option<String> {
+    if part.contains('~') {
+        return None;
+    }
+    percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 fn day_and_time(end_time: &str) -> (String, String) {
@@ -126,6 +192,27 @@ mod tests {
             ),
             "normalized/v1/native/principal=../event_type=A%2FB/dt=2026-07-15/20260715T104858Z_x_abababab.jsonl"
         );
+    }
+
+    #[test]
+    fn a_name_tells_its_log_file() {
+        for file_id in ["eclf_1", "_a__b_", "../é a=%", "", "x~y"] {
+            let file = named("2026-07-15T10:48:58.762392+02:00", file_id);
+            let name = key(Tree::Raw, &file, Packing::Gzip);
+            let read = Named::read(&name).unwrap();
+            assert_eq!((read.file_id.as_str(), read.hash.as_str()), (file_id, "abababab"));
+            assert_eq!((read.principal.as_str(), read.event_type.as_str()), ("org-1", "CODEX_LOG"));
+            assert_eq!((read.end_time.as_str(), read.packing), ("2026-07-15T08:48:58Z", Packing::Gzip));
+        }
+        let cut = key(Tree::Raw, &named("2026-07-15T10:48:58Z", &"x".repeat(2000)), Packing::None);
+        let undated = key(Tree::Raw, &named("yesterday", "x"), Packing::None);
+        let good = key(Tree::Raw, &named("2026-07-15T10:48:58Z", "x"), Packing::None);
+        let moved = good.replace("dt=2026", "dt=2025");
+        for wrong in
+            [cut, undated, moved, good.replace("ab.jsonl", "AB.jsonl"), format!("x{good}"), "raw/v1/".into()]
+        {
+            assert_eq!(Named::read(&wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -57,6 +57,15 @@ pub struct Manifest {
     /// Holes left out because there are too many.
     #[serde(default)]
     pub holes_omitted: u64,
+    /// Listed log files that were not fetched yet, the soonest to expire first.
+    #[serde(default)]
+    pub pending: Vec<Pending>,
+    /// Those left out because there are too many.
+    #[serde(default)]
+    pub pending_omitted: u64,
+    /// How far every sink was.
+    #[serde(default)]
+    pub positions: Vec<SinkPosition>,
 }
 
 /// One log file, and the object that holds it.
@@ -92,6 +101,9 @@ pub struct SealedFile {
     pub listed_at: String,
     /// When it was fetched, RFC 3339.
     pub fetched_at: String,
+    /// A rebuild found it in the archive: nobody saw it fetched, and the times are those of the rebuild.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
 }
 
 /// The moments of one stream that were listed.
@@ -129,6 +141,46 @@ pub struct Hole {
     pub end_time: String,
     /// Why.
     pub reason: String,
+}
+
+/// A log file that was listed and not fetched yet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Pending {
+    /// Whose.
+    pub principal: String,
+    /// Of which type.
+    pub event_type: String,
+    /// Its id upstream.
+    pub file_id: String,
+    /// As upstream wrote it.
+    pub end_time: String,
+    /// When it was first listed, RFC 3339.
+    pub listed_at: String,
+}
+
+/// How far a sink was.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SinkPosition {
+    /// Its name in the configuration.
+    pub sink: String,
+    /// What it gets next; none when it had all there was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextRecord>,
+}
+
+/// The next record of a sink.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct NextRecord {
+    /// Whose.
+    pub principal: String,
+    /// Of which type.
+    pub event_type: String,
+    /// The log file's id upstream.
+    pub file_id: String,
+    /// When that was fetched, RFC 3339.
+    pub fetched_at: String,
+    /// Which of its records, from 0.
+    pub record: u64,
 }
 
 impl Manifest {
@@ -201,6 +253,9 @@ mod tests {
             coverage: Vec::new(),
             holes: Vec::new(),
             holes_omitted: 0,
+            pending: Vec::new(),
+            pending_omitted: 0,
+            positions: Vec::new(),
         };
         let bytes = manifest.write();
         let text = String::from_utf8(bytes.clone()).unwrap();

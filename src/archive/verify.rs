@@ -17,8 +17,10 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 
+pub use object::read as read_object;
+
 use super::manifest::{Hole, MANIFESTS};
-use super::{Calendar, Hash, PublicKey};
+use super::{Calendar, Hash, Manifest, PublicKey};
 use crate::digest::{hex, sha256};
 use crate::limits;
 
@@ -40,11 +42,36 @@ pub trait Source: Send + Sync {
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, String>>;
 }
 
+/// Sees what chains say while they are verified.
+pub trait Visitor: Send {
+    /// A manifest that a trusted key signed; whether its chain holds is known at the end.
+    fn manifest<'a>(
+        &'a mut self,
+        folder: &'a str,
+        manifest: &'a Manifest,
+    ) -> BoxFuture<'a, Result<(), String>>;
+    /// An object that no manifest names.
+    fn unsealed(&mut self, key: &str);
+}
+
+/// For whom the report says enough.
+struct Nobody;
+
+impl Visitor for Nobody {
+    fn manifest<'a>(&'a mut self, _: &'a str, _: &'a Manifest) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn unsealed(&mut self, _: &str) {}
+}
+
 /// What to hold it against.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The keys that are trusted; none trusts those that lie in the archive.
     pub pinned: Vec<PublicKey>,
+    /// Whose chain those keys are for; none for all of them.
+    pub instance: Option<String>,
     /// A manifest that must be there.
     pub expected_head: Option<(u64, [u8; 32])>,
     /// Read every object.
@@ -73,6 +100,8 @@ pub struct ChainSummary {
     pub written_at: String,
     /// From which manifest on which key signs.
     pub keys: Vec<(u64, String)>,
+    /// What is wrong with it, its objects aside.
+    pub faults: u64,
 }
 
 /// What was found.
@@ -94,6 +123,8 @@ pub struct Report {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Those that a rebuild found in the archive.
+    pub found: u64,
     /// Day by day.
     pub calendar: Calendar,
     /// What could not be had, as the newest manifests have it.
@@ -107,6 +138,10 @@ impl Report {
         } else {
             self.more_faults += 1;
         }
+    }
+
+    fn all_faults(&self) -> u64 {
+        self.faults.len() as u64 + self.more_faults
     }
 
     fn unsealed(&mut self, key: String) {
@@ -129,7 +164,8 @@ pub(super) fn short(name: &str) -> u128 {
 }
 
 /// An archive being verified.
-struct Verifier {
+struct Verifier<'v> {
+    visitor: &'v mut dyn Visitor,
     source: Arc<dyn Source>,
     options: Options,
     report: Report,
@@ -149,8 +185,17 @@ struct ChainFolder {
 
 /// Reads the archive and says what is wrong with it.
 pub async fn verify(source: Arc<dyn Source>, options: Options) -> Result<Report, String> {
+    visit(source, options, &mut Nobody).await
+}
+
+/// The same, with somebody who sees all of it.
+pub async fn visit(
+    source: Arc<dyn Source>,
+    options: Options,
+    visitor: &mut dyn Visitor,
+) -> Result<Report, String> {
     let (report, sealed, stems) = (Report::default(), HashMap::new(), HashMap::new());
-    let mut verifier = Verifier { source, options, report, sealed, stems, head_found: false };
+    let mut verifier = Verifier { visitor, source, options, report, sealed, stems, head_found: false };
     // Before the objects: what is archived meanwhile is not sealed yet.
     let folders = verifier.folders().await?;
     if folders.is_empty() {
@@ -185,7 +230,7 @@ pub async fn small(source: &Arc<dyn Source>, key: &str) -> Result<Option<Vec<u8>
     Ok((bytes.len() as u64 <= limits::MANIFEST_BYTES).then_some(bytes))
 }
 
-impl Verifier {
+impl Verifier<'_> {
     /// Every chain, by its folder.
     async fn folders(&mut self) -> Result<BTreeMap<String, ChainFolder>, String> {
         let mut folders: BTreeMap<String, ChainFolder> = BTreeMap::new();
@@ -268,6 +313,7 @@ impl Verifier {
             }
         }
         for key in named {
+            self.visitor.unsealed(&key);
             self.report.unsealed(key);
         }
         Ok(())

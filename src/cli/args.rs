@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use jiff::Timestamp;
 
 use super::search::Output;
 use super::selectors::{self, Selectors};
@@ -74,6 +75,8 @@ pub enum Command {
     Timeline(TimelineOptions),
     /// Put records, their proofs and a page to read them into one sealed file.
     Case(CaseOptions),
+    /// Make a lost data folder anew from an archive.
+    Rebuild(RebuildOptions),
     /// Run the API simulator alone.
     Simulate(SimulateOptions),
     /// Print completions for a shell.
@@ -264,6 +267,25 @@ pub struct TimelineOptions {
     /// How it is written.
     #[arg(long, value_name = "FORM", value_enum, default_value_t = TimelineOutput::Table)]
     pub output: TimelineOutput,
+}
+
+/// Of `rebuild`.
+#[derive(Debug, Args)]
+pub struct RebuildOptions {
+    /// The archive sink, by its name in the configuration or by its place.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// A key that is trusted, PEM; may be given again. Keys in the archive are used else.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Vec<PathBuf>,
+    /// Deliver again, to every sink but the archives, what was fetched since then, RFC 3339.
+    ///
+    /// Else each goes on where the newest manifest says that it was.
+    #[arg(long, value_name = "TIME")]
+    pub deliver_since: Option<Timestamp>,
+    /// Move a ledger that was begun after the right one was lost aside, with its spool.
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// Of `simulate`.

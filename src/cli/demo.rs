@@ -154,7 +154,8 @@ async fn verified(config: &Config) -> Result<Report, Failure> {
     let key = key.map_err(StartError::from)?;
     let sinks = config.sinks.iter().map(|sink| (sink.name.as_str(), &sink.config));
     let archive = reader::open(ARCHIVE, sinks, ground, &config.network).map_err(anyhow::Error::from)?;
-    let wanted = verify::Options { pinned: key.into_iter().collect(), expected_head: None, deep: true };
+    let wanted =
+        verify::Options { pinned: key.into_iter().collect(), deep: true, ..verify::Options::default() };
     hold(archive, wanted).await
 }
 

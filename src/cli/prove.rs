@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{ProveOptions, VerifyOptions};
-use super::verify::{Reading, open, pinned};
+use super::verify::{open, pinned};
 use super::{Exit, Failure, Outcome, Place, case, logs, print, progress, runtime, say};
 use crate::archive::verify::Source;
 use crate::archive::{Proof, Proved, Wanted};
+use crate::sink::reader::Reading;
 
 pub fn prove(at: &Place, options: &ProveOptions) -> Outcome {
     logs::start("error", &progress::bars());

@@ -10,12 +10,13 @@ use indicatif::MultiProgress;
 use tokio::runtime::Runtime;
 
 use super::args::SearchOptions;
-use super::verify::{Reading, open};
+use super::verify::open;
 use super::{Exit, Failure, Outcome, Place, logs, progress, runtime, say, shown};
 use crate::archive::find::{Finding, Matcher, Piece, Plan, PlanFile, Query, Tally, plan};
 use crate::archive::verify::Source;
 use crate::limits;
 use crate::record::Record;
+use crate::sink::reader::Reading;
 use crate::units::Size;
 use rows::Rows;
 

@@ -7,12 +7,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 
 use serde_json::json;
 
 use super::status::viewer;
-use super::{Exit, Failure, Outcome, Place, audit, logs, print, progress, runtime, say};
+use super::{Exit, Failure, Outcome, Place, audit, logs, print, progress, runtime, same_user, say};
 use crate::config::{Config, Secrets, SinkEntry};
 use crate::daemon::StartError;
 use crate::daemon::folder::{Folder, FolderError};
@@ -34,7 +34,7 @@ pub fn send_test(at: &Place, name: &str) -> Outcome {
         let names = names.join(", ");
         return Err(Failure::Usage(format!("there is no sink {name} in the configuration, only: {names}")));
     };
-    same_user(&config)?;
+    same_user(&config, "check --send-test")?;
     let done = match &entry.config {
         Keys::Records(keys) => send(&config, entry, keys.as_ref())?,
         Keys::Files(keys) => probe(&config, keys.as_ref())?,
@@ -54,19 +54,6 @@ pub fn send_test(at: &Place, name: &str) -> Outcome {
             }
             Ok(Exit::Attention)
         }
-    }
-}
-
-/// Files made by another user would be in the daemon's way.
-fn same_user(config: &Config) -> Result<(), Failure> {
-    let shown = config.data_dir.display();
-    match fs::metadata(&config.data_dir) {
-        Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
-            let user = found.uid();
-            let hint = format!("send the test as that user: sudo -u '#{user}' custodex check --send-test …");
-            Err(Failure::Usage(format!("the data folder {shown} belongs to user {user}; {hint}")))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -3,50 +3,18 @@
 use std::fs;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-
 use super::args::VerifyOptions;
 use super::{Exit, Failure, Outcome, Place, logs, print, progress, prove, runtime, say};
 use crate::archive::PublicKey;
-use crate::archive::verify::{Bytes, Options, Page, Report, Source, verify as check};
+use crate::archive::verify::{Fault, Options, Report, verify as check};
 use crate::config::{NetworkConfig, Secrets};
 use crate::digest::{hex, unhex32};
 use crate::ground::Ground;
-use crate::sink::SinkError;
-use crate::sink::reader::{self, ArchiveReader};
+use crate::sink::reader::{self, ArchiveReader, Reading, told};
 use crate::units::Size;
 
 /// Names of objects that are not sealed yet, printed.
 const SHOWN: usize = 20;
-
-/// An archive, as the checker wants to see it.
-pub struct Reading(pub Arc<dyn ArchiveReader>);
-
-impl Source for Reading {
-    fn list<'a>(&'a self, prefix: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Page, String>> {
-        async move {
-            let page = self.0.list(prefix, after).await.map_err(|error| told(&error))?;
-            Ok((page.objects.into_iter().map(|one| (one.key, one.size)).collect(), page.more))
-        }
-        .boxed()
-    }
-
-    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, String>> {
-        async move {
-            let body = self.0.get(key).await.map_err(|error| told(&error))?;
-            Ok(body.map(|body| body.bytes))
-        }
-        .boxed()
-    }
-}
-
-fn told(error: &SinkError) -> String {
-    match &error.recovery {
-        crate::recovery::Recovery::Pause { hint } => format!("{error}; {hint}"),
-        _ => error.to_string(),
-    }
-}
 
 pub fn verify(at: &Place, options: &VerifyOptions) -> Outcome {
     logs::start("error", &progress::bars());
@@ -58,6 +26,7 @@ pub fn verify(at: &Place, options: &VerifyOptions) -> Outcome {
         pinned: options.public_key.iter().map(|path| pinned(path)).collect::<Result<_, _>>()?,
         expected_head: options.expect_head.as_deref().map(head).transpose()?,
         deep: options.deep,
+        ..Options::default()
     };
     let trusted = !wanted.pinned.is_empty();
     let reader = open(at, from)?;
@@ -142,14 +111,19 @@ fn text(place: &str, report: &Report, deep: bool) -> String {
         );
         lines.push(printable(&line));
     }
+    if report.found > 0 {
+        lines.push(format!(
+            "found by a rebuild: {} of the log files lay in the archive unsealed when the data folder was lost; that \
+             they are the provider's rests on the archive alone",
+            report.found
+        ));
+    }
     let unsealed = report.unsealed.len() as u64 + report.more_unsealed;
     if unsealed > 0 {
         lines.push(format!("not sealed yet: {unsealed} objects"));
         lines.extend(report.unsealed.iter().take(SHOWN).map(|key| format!("  {}", printable(key))));
     }
-    for fault in &report.faults {
-        lines.push(format!("FAULT {} {}", printable(&fault.place), printable(&fault.what)));
-    }
+    lines.extend(report.faults.iter().map(fault));
     if report.more_faults > 0 {
         lines.push(format!("FAULT and {} more", report.more_faults));
     }
@@ -157,7 +131,12 @@ fn text(place: &str, report: &Report, deep: bool) -> String {
     lines.join("\n")
 }
 
+/// A line about a fault.
+pub fn fault(fault: &Fault) -> String {
+    format!("FAULT {} {}", printable(&fault.place), printable(&fault.what))
+}
+
 /// Whole, since a place is of no use without its end; an archive may hold anything, a terminal obeys it.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

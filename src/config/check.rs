@@ -39,9 +39,10 @@ pub(super) fn streams(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Pr
 /// No two sinks write to the same place.
 pub(super) fn sinks(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
     for (index, sink) in config.sinks.iter().enumerate() {
-        let Some(place) = sink.config.exclusive() else { continue };
+        let exclusive = |sink: &SinkEntry| sink.config.exclusive(sink.options.format.name());
+        let Some(place) = exclusive(sink) else { continue };
         let earlier = &config.sinks[..index];
-        if let Some(other) = earlier.iter().find(|other| other.config.exclusive().as_ref() == Some(&place)) {
+        if let Some(other) = earlier.iter().find(|other| exclusive(other).as_ref() == Some(&place)) {
             let what = format!("[sinks.{}] writes to {place} already", other.name);
             let span = self::place(root, &["sinks", &sink.name]).map(|(_, span)| span);
             problems.push(Problem::new(span, what, "give each sink a place of its own"));

@@ -189,7 +189,9 @@ pub(super) async fn sinks(
                 let redaction = entry.redaction.clone();
                 let folder = config.data_dir.join(OUTGOING).join(&entry.name);
                 let seal = Seal { instance: config.instance.clone(), key: key.clone() };
-                let settings = ArchiveSettings { options, redaction, packing, rate, once, folder, seal };
+                let refill = refill.clone();
+                let settings =
+                    ArchiveSettings { options, redaction, packing, rate, once, folder, seal, refill };
                 SinkParts::Files { row, archive, settings }
             }
         });

@@ -59,6 +59,11 @@ impl Folder {
         ledger(&self.path)
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where the spool lies.
     pub fn spool(&self) -> PathBuf {
         spool(&self.path)

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::health::{Health, Stop, trouble, unfilled};
 use super::object::{MakeError, Maker};
+use super::refill::Refill;
 use super::seal::{Seal, Sealer};
 use crate::archive::{Measured, Packing};
 use crate::collect::{Progress, Shared};
@@ -44,6 +45,8 @@ pub struct ArchiveSettings {
     pub folder: PathBuf,
     /// Seals the archive, when log files are kept as they are.
     pub seal: Seal,
+    /// Where log files come back from that only another archive has, after a rebuild.
+    pub refill: Refill,
 }
 
 /// Delivers to one archive.
@@ -56,6 +59,7 @@ pub struct ArchiveWorker {
     /// When the next manifest is written.
     seal_at: Instant,
     maker: Arc<Maker>,
+    refill: Refill,
     rate: Option<u64>,
     once: bool,
     health: Health,
@@ -87,7 +91,7 @@ impl ArchiveWorker {
         settings: ArchiveSettings,
         over: watch::Receiver<bool>,
     ) -> Self {
-        let ArchiveSettings { options, redaction, packing, rate, once, folder, seal } = settings;
+        let ArchiveSettings { options, redaction, packing, rate, once, folder, seal, refill } = settings;
         let sealer = (options.format == Format::Raw).then(|| {
             let (archive, reader) = (archive.clone(), reader.clone());
             Sealer::new(shared.clone(), row.name.clone(), archive, reader, seal, folder.clone())
@@ -105,6 +109,7 @@ impl ArchiveWorker {
             sealer,
             seal_at,
             maker,
+            refill,
             rate,
             once,
             health,
@@ -201,6 +206,12 @@ impl ArchiveWorker {
         while self.flights.len() < most {
             let next = self.confirmed.0.sequence + self.flights.len() as u64;
             let Some(facts) = self.shared.ledger.file_at(next).await? else { break };
+            if facts.dropped {
+                let coming = self.refill.bring_back(&self.shared, &self.health.sink, next);
+                // A stop ends the wait, and is seen before the next step.
+                let Some(came) = self.shared.stop.run_until_cancelled(coming).await else { return Ok(true) };
+                came?;
+            }
             self.send(facts);
         }
         let Some(oldest) = self.flights.front_mut() else { return Ok(false) };
@@ -247,6 +258,7 @@ impl ArchiveWorker {
                 record_root: made.inspected.record_root,
                 oldest_event: made.inspected.oldest_event.clone(),
                 newest_event: made.inspected.newest_event.clone(),
+                found: false,
             };
             Ok((put, archived))
         });

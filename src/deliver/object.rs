@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 use super::fill::{End, FillError, Filler, Place};
+use super::refill::RefillError;
 use crate::archive::{self, Inspected, LogFile, Packer, Packing, Tree};
 use crate::collect::Shared;
 use crate::digest::Sha256;
@@ -42,6 +43,15 @@ pub(super) enum MakeError {
 impl From<LedgerError> for MakeError {
     fn from(error: LedgerError) -> Self {
         Self::Fill(error.into())
+    }
+}
+
+impl From<RefillError> for MakeError {
+    fn from(error: RefillError) -> Self {
+        match error {
+            RefillError::Ledger(error) => error.into(),
+            RefillError::Sink(error) => error.into(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Brings log files back that left a full spool early, since an archive has them.
+//! Brings log files back that left a full spool early, or were lost with the data folder: an archive has them.
 //!
 //! Invariants: what comes back is, by size and SHA-256, what was collected, and is durable under its old
 //! number before the ledger says that it is here; one file comes at a time, when the sink that stands
@@ -123,7 +123,7 @@ impl Refill {
                 }
             }
         }
-        let waits = format!("log file {} left the full spool and is to come back", facts.sequence);
+        let waits = format!("log file {} is not in the spool any more and is to come back", facts.sequence);
         if let Some(error) = failed {
             return Err(SinkError { message: format!("{waits}: {}", error.message), ..error });
         }

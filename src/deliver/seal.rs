@@ -12,13 +12,13 @@ use tracing::{info, warn};
 
 use super::object::MakeError;
 use crate::archive::{
-    self, Covered, Hash, Hole, MANIFEST_TYPE, MANIFEST_VERSION, Manifest, Packing, SealedFile, SigningKey,
-    StreamCoverage, manifest_key, public_key_key,
+    self, Covered, Hash, Hole, MANIFEST_TYPE, MANIFEST_VERSION, Manifest, NextRecord, Packing, Pending,
+    SealedFile, SigningKey, SinkPosition, StreamCoverage, manifest_key, public_key_key,
 };
 use crate::collect::Shared;
 use crate::digest::sha256;
 use crate::disk::PRIVATE_FILE;
-use crate::ledger::{ArchivedFile, Chain, UnsealedFile};
+use crate::ledger::{ArchivedFile, Chain, ListedFile, NextPlace, SinkPlace, UnsealedFile};
 use crate::limits;
 use crate::recovery::Recovery;
 use crate::sink::reader::ArchiveReader;
@@ -87,9 +87,9 @@ impl Sealer {
     fn foreign(&self, key: &str) -> SinkError {
         let place = self.reader.place();
         let hint = format!(
-            "if this data folder lost its ledger, put the right ledger.db back; if that is gone (this version cannot \
-             rebuild it from the archive), or another custodex writes there, set another `instance` (now {:?})",
-            self.seal.instance
+            "if this data folder lost its ledger, put the right ledger.db back, or stop custodex and run `custodex \
+             rebuild --from {} --replace`; if another custodex writes there, set another `instance` (now {:?})",
+            self.sink, self.seal.instance
         );
         let message = format!("{place} holds {key}, which the ledger does not know");
         SinkError::new(message, Recovery::Pause { hint })
@@ -107,9 +107,8 @@ impl Sealer {
     pub(super) async fn seal(&mut self) -> Result<(), MakeError> {
         self.put().await?;
         loop {
-            let sealed = self.chain.as_ref().map_or(0, |chain| chain.sealed);
             let most = limits::MANIFEST_FILES;
-            let files = self.shared.ledger.unsealed(self.sink.clone(), sealed, most).await?;
+            let files = self.shared.ledger.unsealed(self.sink.clone(), most).await?;
             let full = files.len() == most;
             self.link(files).await?;
             self.put().await?;
@@ -123,13 +122,15 @@ impl Sealer {
     async fn link(&mut self, files: Vec<UnsealedFile>) -> Result<(), MakeError> {
         let Some(chain) = self.chain.clone() else { return Ok(()) };
         let now = self.shared.ground.now();
-        let sealed = files.last().map_or(chain.sealed, |file| file.object.sequence + 1);
+        let last = files.last().map(|file| file.object.sequence);
         // Intervals of one day are told as one, with its first listing.
         let since = chain.written_at.map_or(i64::MIN, |at| at.div_euclid(DAY) * DAY);
         let covered = self.shared.ledger.covered_since(since).await?;
         let mut holes = self.shared.ledger.holes().await?;
         let omitted = holes.len().saturating_sub(limits::MANIFEST_HOLES);
         holes.drain(..omitted);
+        let (pending, pending_omitted) = self.shared.ledger.listed(limits::MANIFEST_PENDING).await?;
+        let positions = self.shared.ledger.sink_places().await?;
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             instance: self.seal.instance.clone(),
@@ -161,18 +162,20 @@ impl Sealer {
                 })
                 .collect(),
             holes_omitted: omitted as u64,
+            pending: pending.into_iter().map(pending_file).collect(),
+            pending_omitted,
+            positions: positions.into_iter().map(position).collect(),
         };
         let envelope = archive::seal(MANIFEST_TYPE, &manifest.write(), &self.seal.key);
         let next = Chain {
             number: manifest.number,
             head: Some(sha256(&envelope)),
             key_id: Some(self.seal.key.public().id()),
-            sealed,
             written_at: Some(now),
             envelope: Some(envelope),
         };
         let instance = self.seal.instance.clone();
-        self.shared.ledger.record_manifest(self.sink.clone(), instance, next.clone()).await?;
+        self.shared.ledger.record_manifest(self.sink.clone(), instance, next.clone(), last).await?;
         self.chain = Some(next);
         Ok(())
     }
@@ -237,9 +240,23 @@ impl Sealer {
     }
 }
 
+fn pending_file(file: ListedFile) -> Pending {
+    let ListedFile { principal, event_type, file_id, end_time, listed_at } = file;
+    Pending { principal, event_type, file_id, end_time, listed_at: text(listed_at) }
+}
+
+fn position(place: SinkPlace) -> SinkPosition {
+    let next = place.next.map(|next| {
+        let NextPlace { principal, event_type, file_id, fetched_at, record } = next;
+        NextRecord { principal, event_type, file_id, fetched_at, record }
+    });
+    SinkPosition { sink: place.sink, next }
+}
+
 fn sealed_file(file: UnsealedFile) -> SealedFile {
-    let ArchivedFile { key, object_bytes, object_sha256, record_root, oldest_event, newest_event, .. } =
-        file.object;
+    let ArchivedFile {
+        key, object_bytes, object_sha256, record_root, oldest_event, newest_event, found, ..
+    } = file.object;
     SealedFile {
         key,
         file_id: file.file_id,
@@ -256,6 +273,7 @@ fn sealed_file(file: UnsealedFile) -> SealedFile {
         record_root: Hash(record_root),
         listed_at: text(file.listed_at),
         fetched_at: file.fetched_at,
+        found,
     }
 }
 

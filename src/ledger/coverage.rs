@@ -42,8 +42,8 @@ impl Interval {
     }
 }
 
-/// The same with one more interval; what it overlaps gives way, but what nobody saw only fills gaps.
-fn with(known: &[Interval], new: Interval) -> Vec<Interval> {
+/// The same intervals with one more; what it overlaps gives way, but what nobody saw only fills gaps.
+pub fn merged(known: &[Interval], new: Interval) -> Vec<Interval> {
     if new.from >= new.until {
         return known.to_vec();
     }
@@ -104,7 +104,7 @@ pub(super) fn record(
 ) -> rusqlite::Result<()> {
     let known = intervals(connection, stream)?;
     let before: Vec<Interval> = known.iter().filter_map(|one| one.part(i64::MIN, now)).collect();
-    let after = with(&before, new);
+    let after = merged(&before, new);
     for gone in known.iter().filter(|one| !after.contains(one)) {
         connection
             .prepare_cached("DELETE FROM coverage WHERE stream = ?1 AND from_at = ?2")?
@@ -193,7 +193,7 @@ mod tests {
             let mut known = Vec::new();
             let mut moments = vec![None; 300];
             for new in added {
-                known = with(&known, new);
+                known = merged(&known, new);
                 for at in new.from..new.until {
                     let moment = &mut moments[usize::try_from(at).unwrap()];
                     if new.listed_at.is_some() || moment.is_none() {
@@ -222,10 +222,12 @@ mod tests {
         for day in 0..365 {
             for poll in 0..24 {
                 let now = day * DAY + poll * 3600;
-                known = with(&known, Interval { from: now - 7200, until: now - 1800, listed_at: Some(now) });
+                known =
+                    merged(&known, Interval { from: now - 7200, until: now - 1800, listed_at: Some(now) });
             }
             let now = day * DAY + DAY - 1;
-            known = with(&known, Interval { from: now - 30 * DAY, until: now - 1800, listed_at: Some(now) });
+            known =
+                merged(&known, Interval { from: now - 30 * DAY, until: now - 1800, listed_at: Some(now) });
         }
         assert!(known.len() < 370, "{}", known.len());
     }

@@ -165,7 +165,7 @@ fn facts(row: &Row<'_>) -> rusqlite::Result<FileFacts> {
 }
 
 /// The sequence the next file gets, and the records before it.
-fn tail(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+pub(super) fn tail(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     let last = connection
         .query_row(
             "SELECT sequence + 1, records_before + records FROM file
@@ -251,6 +251,11 @@ fn tell_with(
 }
 
 impl Viewer {
+    /// Whether any file was ever listed.
+    pub fn listed(&self) -> Result<bool, LedgerError> {
+        Ok(self.view(collected)?.listed)
+    }
+
     /// All holes, oldest first.
     pub fn holes(&self) -> Result<Vec<HoleRow>, LedgerError> {
         self.view(holes)

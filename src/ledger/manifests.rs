@@ -29,6 +29,8 @@ pub struct ArchivedFile {
     pub oldest_event: Option<String>,
     /// Of the newest.
     pub newest_event: Option<String>,
+    /// A rebuild found it there; nobody saw it fetched.
+    pub found: bool,
 }
 
 /// An archived log file that no manifest names yet.
@@ -65,8 +67,6 @@ pub struct Chain {
     pub head: Option<[u8; 32]>,
     /// The key that signed it.
     pub key_id: Option<String>,
-    /// Log files before this number are sealed.
-    pub sealed: u64,
     /// When it was written, seconds since 1970.
     pub written_at: Option<i64>,
     /// Its bytes, while nobody knows that they are in the archive.
@@ -84,6 +84,45 @@ pub struct Covering {
     pub intervals: Vec<Interval>,
 }
 
+/// A listed log file that is not fetched yet.
+#[derive(Clone, Debug)]
+pub struct ListedFile {
+    /// Whose.
+    pub principal: String,
+    /// Of which type.
+    pub event_type: String,
+    /// Id upstream.
+    pub file_id: String,
+    /// Verbatim.
+    pub end_time: String,
+    /// Seconds since 1970.
+    pub listed_at: i64,
+}
+
+/// How far a sink is, told without sequence numbers, which a lost ledger takes with it.
+#[derive(Clone, Debug)]
+pub struct SinkPlace {
+    /// Its name.
+    pub sink: String,
+    /// What it gets next; none when it has all there is.
+    pub next: Option<NextPlace>,
+}
+
+/// The next record of a sink.
+#[derive(Clone, Debug)]
+pub struct NextPlace {
+    /// Whose.
+    pub principal: String,
+    /// Of which type.
+    pub event_type: String,
+    /// The log file's id upstream.
+    pub file_id: String,
+    /// When that was fetched, RFC 3339.
+    pub fetched_at: String,
+    /// Which of its records.
+    pub record: u64,
+}
+
 fn blob(row: &Row<'_>, at: usize) -> rusqlite::Result<[u8; 32]> {
     Ok(row.get::<_, Vec<u8>>(at)?.try_into().unwrap_or_default())
 }
@@ -98,6 +137,7 @@ fn unsealed(row: &Row<'_>) -> rusqlite::Result<UnsealedFile> {
             record_root: blob(row, 4)?,
             oldest_event: row.get(5)?,
             newest_event: row.get(6)?,
+            found: row.get(16)?,
         },
         file_id: row.get(7)?,
         principal: row.get(8)?,
@@ -111,11 +151,12 @@ fn unsealed(row: &Row<'_>) -> rusqlite::Result<UnsealedFile> {
     })
 }
 
-fn insert(connection: &Connection, sink: &str, file: &ArchivedFile) -> rusqlite::Result<()> {
+/// An object is in an archive; whether it is sealed stays as it is.
+pub(super) fn insert(connection: &Connection, sink: &str, file: &ArchivedFile) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO archived (sink, sequence, key, bytes, sha256, record_root, oldest_event, newest_event)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO archived (sink, sequence, key, bytes, sha256, record_root, oldest_event, newest_event,
+             found) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (sink, sequence) DO UPDATE SET key = ?3, bytes = ?4, sha256 = ?5, record_root = ?6,
              oldest_event = ?7, newest_event = ?8",
         )?
@@ -127,7 +168,8 @@ fn insert(connection: &Connection, sink: &str, file: &ArchivedFile) -> rusqlite:
             file.object_sha256,
             file.record_root,
             file.oldest_event,
-            file.newest_event
+            file.newest_event,
+            file.found
         ])
         .map(drop)
 }
@@ -165,12 +207,12 @@ impl Ledger {
         .await
     }
 
-    /// How far a chain is; a new one begins behind what other chains of this sink have sealed.
+    /// How far a chain is.
     pub async fn chain(&self, sink: String, instance: String) -> Result<Chain, LedgerError> {
         self.call(move |connection| {
             let found = connection
                 .prepare_cached(
-                    "SELECT number, head, key_id, sealed, written_at, envelope FROM chain
+                    "SELECT number, head, key_id, written_at, envelope FROM chain
                      WHERE sink = ?1 AND instance = ?2",
                 )?
                 .query_row([&sink, &instance], |row| {
@@ -178,40 +220,85 @@ impl Ledger {
                         number: row.get(0)?,
                         head: Some(blob(row, 1)?),
                         key_id: row.get(2)?,
-                        sealed: row.get(3)?,
-                        written_at: row.get(4)?,
-                        envelope: row.get(5)?,
+                        written_at: row.get(3)?,
+                        envelope: row.get(4)?,
                     })
                 })
                 .optional()?;
-            if let Some(chain) = found {
-                return Ok(chain);
-            }
-            let sealed = connection.query_row(
-                "SELECT coalesce(max(sealed), 0) FROM chain WHERE sink = ?1",
-                [&sink],
-                |row| row.get(0),
-            )?;
-            Ok(Chain { sealed, ..Chain::default() })
+            Ok(found.unwrap_or_default())
         })
         .await
     }
 
-    /// What an archive holds from this number on, at most so many.
-    pub async fn unsealed(
-        &self,
-        sink: String,
-        sealed: u64,
-        most: usize,
-    ) -> Result<Vec<UnsealedFile>, LedgerError> {
+    /// What an archive holds and no manifest names, at most so many; what another chain of this sink has sealed
+    /// is sealed.
+    pub async fn unsealed(&self, sink: String, most: usize) -> Result<Vec<UnsealedFile>, LedgerError> {
         self.call(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT a.sequence, a.key, a.bytes, a.sha256, a.record_root, a.oldest_event, a.newest_event,
-                 file_id, principal, event_type, end_time, f.bytes, f.records, f.sha256, f.listed_at, f.fetched_at
-                 FROM archived a JOIN file f ON f.sequence = a.sequence JOIN stream ON stream.id = f.stream
-                 WHERE a.sink = ?1 AND a.sequence >= ?2 ORDER BY a.sequence LIMIT ?3",
+                 file_id, principal, event_type, end_time, f.bytes, f.records, f.sha256, f.listed_at,
+                 f.fetched_at, a.found
+                 FROM archived a INDEXED BY archived_unsealed JOIN file f ON f.sequence = a.sequence
+                 JOIN stream ON stream.id = f.stream
+                 WHERE a.sink = ?1 AND a.sealed = 0 ORDER BY a.sequence LIMIT ?2",
             )?;
-            statement.query_map(params![sink, sealed, most as u64], unsealed)?.collect()
+            statement.query_map(params![sink, most as u64], unsealed)?.collect()
+        })
+        .await
+    }
+
+    /// What was listed and is not fetched, the soonest to expire first, at most so many; and how many more.
+    pub async fn listed(&self, most: usize) -> Result<(Vec<ListedFile>, u64), LedgerError> {
+        self.call(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT principal, event_type, file_id, end_time, file.listed_at
+                 FROM file JOIN stream ON stream.id = file.stream
+                 WHERE file.state = 'pending' AND file.own = 0 ORDER BY end_at, file.id LIMIT ?1",
+            )?;
+            let read = |row: &Row<'_>| {
+                Ok(ListedFile {
+                    principal: row.get(0)?,
+                    event_type: row.get(1)?,
+                    file_id: row.get(2)?,
+                    end_time: row.get(3)?,
+                    listed_at: row.get(4)?,
+                })
+            };
+            let files: Vec<_> = statement.query_map([most as u64], read)?.collect::<Result<_, _>>()?;
+            let all: u64 = connection.query_row(
+                "SELECT count(*) FROM file WHERE state = 'pending' AND own = 0",
+                [],
+                |row| row.get(0),
+            )?;
+            let more = all.saturating_sub(files.len() as u64);
+            Ok((files, more))
+        })
+        .await
+    }
+
+    /// How far every sink is, those that are not configured now included.
+    pub async fn sink_places(&self) -> Result<Vec<SinkPlace>, LedgerError> {
+        self.call(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT name, record, principal, event_type, file_id, fetched_at FROM sink
+                 LEFT JOIN file ON file.sequence = sink.sequence
+                 LEFT JOIN stream ON stream.id = file.stream ORDER BY name",
+            )?;
+            let read = |row: &Row<'_>| {
+                let principal: Option<String> = row.get(2)?;
+                let next = match principal {
+                    Some(principal) => Some(NextPlace {
+                        principal,
+                        event_type: row.get(3)?,
+                        file_id: row.get(4)?,
+                        fetched_at: row.get(5)?,
+                        record: row.get(1)?,
+                    }),
+                    None => None,
+                };
+                Ok(SinkPlace { sink: row.get(0)?, next })
+            };
+            statement.query_map([], read)?.collect()
         })
         .await
     }
@@ -237,21 +324,29 @@ impl Ledger {
         .await
     }
 
-    /// A chain has a new head, whose envelope is to be put.
+    /// A chain has a new head, whose envelope is to be put, and which names what is unsealed up to `last`.
     pub async fn record_manifest(
         &self,
         sink: String,
         instance: String,
         chain: Chain,
+        last: Option<u64>,
     ) -> Result<(), LedgerError> {
         self.call(move |connection| {
             tell_of_key(connection, &sink, &instance, &chain)?;
+            if let Some(last) = last {
+                connection
+                    .prepare_cached(
+                        "UPDATE archived SET sealed = 1 WHERE sink = ?1 AND sealed = 0 AND sequence <= ?2",
+                    )?
+                    .execute(params![sink, last])?;
+            }
             connection
                 .prepare_cached(
-                    "INSERT INTO chain (sink, instance, number, head, key_id, sealed, written_at, envelope)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                     ON CONFLICT (sink, instance) DO UPDATE SET number = ?3, head = ?4, key_id = ?5, sealed = ?6,
-                     written_at = ?7, envelope = ?8",
+                    "INSERT INTO chain (sink, instance, number, head, key_id, written_at, envelope)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                     ON CONFLICT (sink, instance) DO UPDATE SET number = ?3, head = ?4, key_id = ?5,
+                     written_at = ?6, envelope = ?7",
                 )?
                 .execute(params![
                     sink,
@@ -259,7 +354,6 @@ impl Ledger {
                     chain.number,
                     chain.head,
                     chain.key_id,
-                    chain.sealed,
                     chain.written_at,
                     chain.envelope
                 ])

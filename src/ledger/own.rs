@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::files::pending;
-use super::{Ledger, LedgerError, PendingFile};
+use super::{Ledger, LedgerError, PendingFile, StreamId};
 use crate::digest::{hex, sha256};
 use crate::limits;
 use crate::words::{OWN_EVENT_TYPE, PrincipalKind};
@@ -326,6 +326,22 @@ impl Ledger {
     /// Appends an event that belongs to no change of the ledger.
     pub async fn append_event(&self, stamp: Stamp, event: Event) -> Result<(), LedgerError> {
         self.call(move |connection| append(connection, &stamp, &event)).await
+    }
+
+    /// The trail's stream.
+    pub async fn own_stream(&self, instance: String, now: i64) -> Result<StreamId, LedgerError> {
+        self.call(move |connection| stream(connection, &instance, now).map(StreamId)).await
+    }
+
+    /// Events are numbered on from here; for a ledger that has none yet.
+    pub async fn resume_trail(&self, last: u64) -> Result<(), LedgerError> {
+        self.call(move |connection| {
+            // The table remembers the largest number it ever gave.
+            let number = "INSERT INTO own_event (id, at, action, body) VALUES (?1, '', '', '{}')";
+            connection.execute(number, [last])?;
+            connection.execute("DELETE FROM own_event WHERE id = ?1", [last]).map(drop)
+        })
+        .await
     }
 
     /// A run begins: says so, and what has changed since the last one.

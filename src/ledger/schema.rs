@@ -112,15 +112,17 @@ CREATE TABLE archived (                  -- objects of archives, as they lie the
     record_root BLOB NOT NULL,
     oldest_event TEXT,
     newest_event TEXT,
+    sealed INTEGER NOT NULL DEFAULT 0,   -- a manifest names it
+    found INTEGER NOT NULL DEFAULT 0,    -- by a rebuild; nobody saw it fetched
     PRIMARY KEY (sink, sequence)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX archived_unsealed ON archived (sink, sequence) WHERE sealed = 0;
 CREATE TABLE chain (
     sink TEXT NOT NULL,
     instance TEXT NOT NULL,
     number INTEGER NOT NULL,             -- of the newest manifest
     head BLOB NOT NULL,                  -- sha256 of its envelope
     key_id TEXT NOT NULL,
-    sealed INTEGER NOT NULL,             -- files before this sequence are in manifests
     written_at INTEGER NOT NULL,
     envelope BLOB,                       -- to be put, exactly so
     PRIMARY KEY (sink, instance)

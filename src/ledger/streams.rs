@@ -271,7 +271,7 @@ impl Ledger {
         self.call(|connection| connection.execute("UPDATE stream SET enabled = 0", []).map(drop)).await
     }
 
-    /// Finds the stream, or starts it at `started_at`; one that began later is to be swept from there.
+    /// Finds the stream, or starts it at `started_at`; one that began later is listed from there.
     pub async fn enable_stream(
         &self,
         source: String,
@@ -289,7 +289,7 @@ impl Ledger {
                 "INSERT INTO stream (principal_kind, principal, event_type, source, enabled, started_at)
                  VALUES (?1, ?2, ?3, ?4, 1, ?5)
                  ON CONFLICT (principal, event_type) DO UPDATE SET source = ?4, enabled = 1,
-                     swept_at = iif(?5 < started_at, 0, swept_at), started_at = min(started_at, ?5)
+                     started_at = min(started_at, ?5)
                  RETURNING id",
                 params![principal.kind.as_str(), principal.id, event_type, source, started_at],
                 |row| row.get(0).map(StreamId),
@@ -329,7 +329,9 @@ impl Ledger {
             let mut new = 0;
             let newest: Option<i64> = connection
                 .query_row(
-                    "SELECT end_at FROM file WHERE stream = ?1 AND listed_at < ?2
+                    // What a rebuilt ledger does not know was lost with the old one, and is not late.
+                    "SELECT end_at FROM file WHERE stream = ?1 AND listed_at < ?2 AND NOT EXISTS (
+                         SELECT 1 FROM stream WHERE id = ?1 AND swept_at = 0 AND listed_at IS NULL)
                      ORDER BY end_at DESC LIMIT 1",
                     params![id.0, now],
                     |row| row.get(0),

@@ -16,6 +16,7 @@ use super::directory::DirectoryReader;
 #[cfg(feature = "s3")]
 use super::s3::S3Config;
 use super::{Keys, SinkError};
+use crate::archive::verify;
 use crate::ground::Ground;
 use crate::net::NetworkConfig;
 use crate::recovery::Recovery;
@@ -112,6 +113,37 @@ pub fn open<'a>(
             format!("there is neither an archive sink nor a folder {archive:?}"),
             "name an archive sink of the configuration, s3://bucket/prefix or a folder",
         )),
+    }
+}
+
+/// An archive, as who verifies it wants to see it.
+pub struct Reading(pub Arc<dyn ArchiveReader>);
+
+impl verify::Source for Reading {
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<verify::Page, String>> {
+        Box::pin(async move {
+            let page = self.0.list(prefix, after).await.map_err(|error| told(&error))?;
+            Ok((page.objects.into_iter().map(|one| (one.key, one.size)).collect(), page.more))
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<verify::Bytes>, String>> {
+        Box::pin(async move {
+            let body = self.0.get(key).await.map_err(|error| told(&error))?;
+            Ok(body.map(|body| body.bytes))
+        })
+    }
+}
+
+/// An error with its next step.
+pub fn told(error: &SinkError) -> String {
+    match &error.recovery {
+        Recovery::Pause { hint } => format!("{error}; {hint}"),
+        _ => error.to_string(),
     }
 }
 

@@ -11,7 +11,7 @@ mod key;
 mod page;
 
 pub use client::{Client, Create};
-pub use config::ComplianceConfig;
+pub use config::{COSTS, ComplianceConfig};
 pub use download::{Expected, Stored};
 pub use error::{ApiError, ErrorKind};
 pub use key::{Key, KeySource};

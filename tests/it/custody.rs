@@ -321,6 +321,7 @@ fn every_edit_of_an_archive_is_named() {
         pinned: vec![key.clone()],
         expected_head: Some((chain.len() as u64, sha256(head))),
         deep,
+        ..Options::default()
     };
     for deep in [false, true] {
         let report = verified(&clean, options(deep));

@@ -15,6 +15,7 @@ mod hec;
 mod integrations;
 mod kill;
 mod layers;
+mod rebuild;
 mod redact;
 mod s3;
 mod samples;

@@ -74,6 +74,7 @@ impl Objects {
             record_root: Hash(facts.record_root),
             listed_at: "2026-07-20T00:00:00Z".into(),
             fetched_at: "2026-07-20T00:00:01Z".into(),
+            found: false,
         };
         self.0.insert(name, object);
         sealed
@@ -91,6 +92,9 @@ impl Objects {
             coverage: Vec::new(),
             holes: Vec::new(),
             holes_omitted: 0,
+            pending: Vec::new(),
+            pending_omitted: 0,
+            positions: Vec::new(),
         };
         let key = SigningKey::generate().unwrap().0;
         self.0.insert(manifest_key(instance, number), seal(MANIFEST_TYPE, &manifest.write(), &key));

@@ -7,8 +7,9 @@ use crate::archive::{Envelope, Hash, Manifest, PublicKey, SealedFile, chain_fold
 use crate::digest::sha256;
 use crate::limits;
 
-impl Verifier {
+impl Verifier<'_> {
     pub(super) async fn chain(&mut self, at: u32, folder: &str, files: &ChainFolder) -> Result<(), String> {
+        let before = self.report.all_faults();
         let keys = self.keys(folder, files).await?;
         let mut summary = ChainSummary { folder: folder.to_owned(), ..ChainSummary::default() };
         let (mut expected, mut previous, mut known) = (1, None, true);
@@ -46,6 +47,7 @@ impl Verifier {
                     summary.written_at.clone_from(&manifest.written_at);
                     self.report.calendar.add(&manifest);
                     holes.clone_from(&manifest.holes);
+                    self.visitor.manifest(folder, &manifest).await?;
                     self.files(at, number, manifest.files).await?;
                 }
             }
@@ -58,12 +60,15 @@ impl Verifier {
                 self.report.fault(format!("{folder}{id}.pub.pem"), what);
             }
         }
+        summary.faults = self.report.all_faults() - before;
         self.report.chains.push(summary);
         Ok(())
     }
 
     /// The keys to trust; those that lie in the archive are looked at in any case.
     async fn keys(&mut self, folder: &str, files: &ChainFolder) -> Result<Vec<PublicKey>, String> {
+        let is_theirs = self.options.instance.as_deref().is_none_or(|name| chain_folder(name) == folder);
+        let pinned = if is_theirs { self.options.pinned.clone() } else { Vec::new() };
         let mut found = Vec::new();
         for id in &files.keys {
             let name = format!("{folder}{id}.pub.pem");
@@ -72,13 +77,15 @@ impl Verifier {
             let key = text.and_then(|text| PublicKey::from_pem(&text).ok().filter(|key| key.pem() == text));
             match key.filter(|key| key.id() == *id) {
                 None => self.report.fault(name, "is not the public key that its name says"),
-                Some(key) if !self.options.pinned.is_empty() && !self.options.pinned.contains(&key) => {
-                    self.report.fault(name, "is a public key that is not pinned");
+                Some(key) if !pinned.is_empty() && !pinned.contains(&key) => {
+                    let what = "is a public key that is not pinned: if custodex was given a new key, give it as \
+                                --public-key too";
+                    self.report.fault(name, what);
                 }
                 Some(key) => found.push(key),
             }
         }
-        Ok(if self.options.pinned.is_empty() { found } else { self.options.pinned.clone() })
+        Ok(if pinned.is_empty() { found } else { pinned })
     }
 
     async fn files(&mut self, chain: u32, number: u64, files: Vec<SealedFile>) -> Result<(), String> {
@@ -86,6 +93,7 @@ impl Verifier {
             self.report.files += 1;
             self.report.records += file.records;
             self.report.bytes += file.bytes;
+            self.report.found += u64::from(file.found);
             if !object::is_named(file) {
                 self.report
                     .fault(file.key.clone(), "is sealed under a name that is not that of its log file");

@@ -101,10 +101,11 @@ pub(super) async fn check_name(source: &Arc<dyn Source>, key: &str) -> Result<Ve
     })
 }
 
+/// Length and hash of an object, and what was seen of the log file in it.
 type Read2 = ((u64, [u8; 32]), io::Result<Inspected>);
 
 /// Reads all of an object, and what is packed in it.
-async fn read(body: Bytes, packing: Packing) -> Result<Read2, String> {
+pub async fn read(body: Bytes, packing: Packing) -> Result<Read2, String> {
     let read = tokio::task::spawn_blocking(move || {
         let mut raw = Measured::new(body);
         let content = unpack(packing, &mut raw).and_then(inspect);

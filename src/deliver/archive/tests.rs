@@ -169,6 +169,7 @@ impl Bench {
             once: self.once,
             folder: self.outgoing(),
             seal: Seal { instance: "i".into(), key: self.key.clone() },
+            refill: Refill::default(),
         };
         let over = watch::Sender::new(true).subscribe();
         let archive = (Arc::new(archive.clone()) as _, Arc::new(archive.clone()) as _);

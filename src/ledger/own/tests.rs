@@ -271,9 +271,8 @@ async fn the_head_of_a_chain_is_told_once_it_is_put_and_a_key_with_its_first_man
             key_id: Some(key.into()),
             written_at: Some(NOW),
             envelope: Some(vec![1]),
-            ..Chain::default()
         };
-        bench.ledger.record_manifest("a".into(), "here".into(), chain).await.unwrap();
+        bench.ledger.record_manifest("a".into(), "here".into(), chain, None).await.unwrap();
         for _ in 0..2 {
             bench.ledger.record_manifest_put("a".into(), "here".into(), at(NOW)).await.unwrap();
         }

@@ -38,6 +38,12 @@ impl ArchiveConfig for DirectoryConfig {
         self.compression
     }
 
+    fn place(&self) -> String {
+        let folder =
+            std::fs::canonicalize(&self.directory).unwrap_or_else(|_| self.directory.components().collect());
+        folder.display().to_string()
+    }
+
     fn open(&self, ground: Ground, _: &NetworkConfig, writer: &str) -> Arc<dyn Archive> {
         Arc::new(DirectoryArchive::new(ground, self.clone(), writer))
     }

@@ -127,6 +127,11 @@ impl ArchiveConfig for S3Config {
         self.compression
     }
 
+    fn place(&self) -> String {
+        let at = self.endpoint_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+        format!("{}{at}", self.shown())
+    }
+
     fn open(&self, ground: Ground, network: &NetworkConfig, _: &str) -> Arc<dyn Archive> {
         Arc::new(S3Archive::new(ground, self.clone(), network.clone()))
     }

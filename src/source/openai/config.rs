@@ -30,7 +30,8 @@ const OVERLAP: Duration = Duration::from_secs(2 * 3600);
 const OVERLAP_COSTS: Duration = Duration::from_secs(12 * 3600);
 const REQUESTS_PER_MINUTE: u32 = 50;
 const OF_WORKSPACE: [&str; 4] = ["CODEX_LOG", "CODEX_SECURITY_LOG", "AUTH_LOG", "AUDIT_LOG"];
-const COSTS: &str = "COSTS";
+/// The event type of costs.
+pub const COSTS: &str = "COSTS";
 /// Types that hold log files of a workspace or an organization, as far as the provider has told.
 const KNOWN_OF_WORKSPACE: [&str; 14] = [
     "CODEX_LOG",
