@@ -34,9 +34,9 @@ impl Sha256 {
 
 /// The hash of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(bytes);
-    hash.finish()
+    let mut hash = [0; 32];
+    hash.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, bytes).as_ref());
+    hash
 }
 
 /// A key for HMAC-SHA-256; its `Debug` does not show it.
@@ -72,7 +72,7 @@ pub fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
 pub fn hex(bytes: &[u8]) -> String {
     let mut out = Vec::with_capacity(bytes.len() * 2);
     push_hex(bytes, &mut out);
-    out.into_iter().map(char::from).collect()
+    String::from_utf8(out).expect("hex digits are text")
 }
 
 /// Reads 64 hex digits of either case.

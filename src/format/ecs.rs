@@ -19,7 +19,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &m
     let view = View::new(record, options, cuts);
     let mut slots = Slots::new(out);
     for field in TABLES.iter().copied().flatten() {
-        (field.write)(&view, slots.at(field.row.target));
+        (field.write)(&view, slots.at(&field.path));
     }
     slots.end();
 }
@@ -33,7 +33,7 @@ pub(super) fn outline(record: &Record<'_>, options: Options, max: usize, out: &m
         let mut slots = Slots::new(out);
         slots.longest = longest;
         for field in TABLES.iter().copied().flatten().filter(|field| OUTLINE.contains(&field.row.target)) {
-            (field.write)(&view, slots.at(field.row.target));
+            (field.write)(&view, slots.at(&field.path));
         }
         slots.end();
         if out.len() - start <= max {

@@ -4,11 +4,14 @@
 //! A table is in the order of the output, fields of one object beside each other; the writer relies on it.
 //! A row that has nothing to say leaves no trace. Pure: a view is the record and what a sink asked for.
 
+mod path;
+
 use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use path::Path;
 
 use super::native;
 use super::trim::Cuts;
@@ -39,12 +42,13 @@ pub struct Row {
 /// One line of a mapping, with a way to its value.
 pub(super) struct Field<F> {
     pub(super) row: Row,
+    pub(super) path: Path,
     pub(super) write: F,
 }
 
 /// A line of a table.
 pub(super) const fn field<F>(native: &'static str, target: &'static str, write: F) -> Field<F> {
-    Field { row: Row { native, target, note: "" }, write }
+    noted(native, target, "", write)
 }
 
 /// The same with a note.
@@ -54,7 +58,7 @@ pub(super) const fn noted<F>(
     note: &'static str,
     write: F,
 ) -> Field<F> {
-    Field { row: Row { native, target, note }, write }
+    Field { row: Row { native, target, note }, path: Path::of(target), write }
 }
 
 /// A record as a table's rows see it.
@@ -73,6 +77,8 @@ pub(super) struct View<'r> {
     pub(super) agent: bool,
     /// On whose behalf: id and mail address.
     pub(super) delegator: [Option<&'r str>; 2],
+    /// Latitude and longitude, each if it can be read.
+    degrees: [Option<f64>; 2],
 }
 
 impl<'r> View<'r> {
@@ -98,6 +104,8 @@ impl<'r> View<'r> {
             ip: record.actor.ip.and_then(plain).filter(|text| is_address(text)),
             agent,
             delegator,
+            degrees: [("latitude", 90.0), ("longitude", 180.0)]
+                .map(|(key, most)| geo(record, key).and_then(|token| degrees(token, most))),
         }
     }
 
@@ -145,9 +153,10 @@ impl<'r> View<'r> {
         let counts = counts.into_iter().filter_map(|(path, token)| Some((path, token?)));
         let counts = counts.filter(|(_, token)| count(token).is_none());
         let asn = self.record.actor.asn.filter(|token| asn(token).is_none());
+        let [north, east] = self.degrees;
         let geo = self.record.actor.geo.iter().filter_map(|(key, token)| match *key {
-            "latitude" if degrees(token, 90.0).is_none() => Some(("actor.geo.latitude", *token)),
-            "longitude" if degrees(token, 180.0).is_none() => Some(("actor.geo.longitude", *token)),
+            "latitude" if north.is_none() => Some(("actor.geo.latitude", *token)),
+            "longitude" if east.is_none() => Some(("actor.geo.longitude", *token)),
             _ => None,
         });
         let geo: Vec<_> = geo.collect();
@@ -157,28 +166,33 @@ impl<'r> View<'r> {
 
     /// The value of a place, by upstream's key.
     pub(super) fn geo(&self, key: &str) -> Option<&'r str> {
-        let mut all = self.record.actor.geo.iter();
-        all.find(|(name, _)| *name == key).map(|(_, token)| *token)
+        geo(self.record, key)
     }
 
     /// Latitude and longitude, where both can be read.
     pub(super) fn coordinates(&self) -> Option<(f64, f64)> {
-        let (north, east) = self.geo("latitude").zip(self.geo("longitude"))?;
-        degrees(north, 90.0).zip(degrees(east, 180.0))
+        let [north, east] = self.degrees;
+        north.zip(east)
     }
 
-    /// Appends the list of warnings, and one more.
-    pub(super) fn warnings(&self, more: Option<&Warning>, slot: Slot<'_, '_>) {
+    /// Appends the list of warnings, and one more where upstream has no time.
+    pub(super) fn warnings(&self, timeless: bool, slot: Slot<'_, '_>) {
+        let more = timeless.then(|| Warning { path: "timestamp".to_owned(), problem: NO_TIME });
         let from_map = self.record.map.as_ref().map_or(&[][..], |map| &map.warnings);
-        let all = from_map.iter().chain(&self.record.warnings).chain(more);
+        let all = from_map.iter().chain(&self.record.warnings).chain(&more);
         native::write_warnings(all, || slot.open());
     }
+}
+
+fn geo<'r>(record: &Record<'r>, key: &str) -> Option<&'r str> {
+    let mut all = record.actor.geo.iter();
+    all.find(|(name, _)| *name == key).map(|(_, token)| *token)
 }
 
 /// The object being written.
 pub(super) struct Slots<'o> {
     out: &'o mut Vec<u8>,
-    last: &'static str,
+    last: Option<&'o Path>,
     /// Tokens of upstream's that are longer are left out.
     pub(super) longest: usize,
 }
@@ -186,63 +200,43 @@ pub(super) struct Slots<'o> {
 impl<'o> Slots<'o> {
     pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
-        Self { out, last: "", longest: usize::MAX }
+        Self { out, last: None, longest: usize::MAX }
     }
 
-    pub(super) fn at(&mut self, target: &'static str) -> Slot<'_, 'o> {
-        Slot { slots: self, target }
+    #[inline]
+    pub(super) fn at(&mut self, path: &'o Path) -> Slot<'_, 'o> {
+        Slot { slots: self, path }
     }
 
     /// Closes what is open.
     pub(super) fn end(self) {
-        let open = objects(self.last);
+        let open = self.last.map_or(0, Path::objects);
         self.out.resize(self.out.len() + open + 1, b'}');
     }
 
-    /// Closes and opens objects until `target` is the next member.
-    fn go(&mut self, target: &'static str) {
-        let common = common_parent(self.last, target);
-        self.out.reserve(2 * target.len() + 16);
-        if !self.last.is_empty() {
-            let open = objects(&self.last[common..]);
-            self.out.resize(self.out.len() + open, b'}');
-            self.out.push(b',');
+    /// Closes and opens objects until `path` is the next member.
+    fn go(&mut self, path: &'o Path) {
+        const CLOSING: &[u8] = b"}}}},";
+        let mut open = 0;
+        if let Some(last) = self.last.replace(path) {
+            open = last.common(path);
+            let closed = last.objects() - open;
+            self.out.extend_from_slice(&CLOSING[CLOSING.len() - 1 - closed..]);
         }
-        self.out.push(b'"');
-        let mut rest = &target.as_bytes()[common..];
-        while let Some(dot) = rest.iter().position(|byte| *byte == b'.') {
-            self.out.extend_from_slice(&rest[..dot]);
-            self.out.extend_from_slice(b"\":{\"");
-            rest = &rest[dot + 1..];
-        }
-        self.out.extend_from_slice(rest);
-        self.out.extend_from_slice(b"\":");
-        self.last = target;
+        self.out.extend_from_slice(path.behind(open));
     }
-}
-
-/// How many objects a path leads through.
-fn objects(path: &str) -> usize {
-    path.bytes().map(|byte| usize::from(byte == b'.')).sum()
-}
-
-/// Length of the objects that both paths lie in, with their last dot.
-fn common_parent(last: &str, next: &str) -> usize {
-    let (last, next) = (last.as_bytes(), next.as_bytes());
-    let same = last.iter().zip(next).take_while(|(left, right)| left == right).count();
-    next[..same].iter().rposition(|byte| *byte == b'.').map_or(0, |at| at + 1)
 }
 
 /// A member that is there once something is written.
 pub(super) struct Slot<'s, 'o> {
     slots: &'s mut Slots<'o>,
-    target: &'static str,
+    path: &'o Path,
 }
 
 impl<'s> Slot<'s, '_> {
     /// Begins the member; its value is to be appended to what is answered.
     pub(super) fn open(self) -> &'s mut Vec<u8> {
-        self.slots.go(self.target);
+        self.slots.go(self.path);
         self.slots.out
     }
 
@@ -258,6 +252,16 @@ impl<'s> Slot<'s, '_> {
         self.token(token.filter(|token| count(token).is_some()));
     }
 
+    /// What is valid inside quotes as it is.
+    pub(super) fn quoted(self, inner: Option<&str>) {
+        if let Some(inner) = inner.filter(|inner| inner.len() + 2 <= self.slots.longest) {
+            let out = self.open();
+            out.push(b'"');
+            out.extend_from_slice(inner.as_bytes());
+            out.push(b'"');
+        }
+    }
+
     pub(super) fn text(self, text: Option<&str>) {
         if let Some(text) = text {
             json::push_text(text, self.open());
@@ -271,7 +275,7 @@ impl<'s> Slot<'s, '_> {
     }
 
     pub(super) fn unsigned(self, number: u64) {
-        write!(self.open(), "{number}").expect("memory takes every byte");
+        json::push_number(number, self.open());
     }
 
     pub(super) fn float(self, number: f64) {
@@ -279,8 +283,11 @@ impl<'s> Slot<'s, '_> {
     }
 
     pub(super) fn number(self, number: impl Into<i64>) {
-        let number: i64 = number.into();
-        write!(self.open(), "{number}").expect("memory takes every byte");
+        let (number, out) = (number.into(), self.open());
+        if number < 0 {
+            out.push(b'-');
+        }
+        json::push_number(number.unsigned_abs(), out);
     }
 
     pub(super) fn hash(self, hash: &[u8; 32]) {
@@ -343,11 +350,7 @@ pub(super) fn summary(view: &View<'_>) -> String {
     text
 }
 
-/// The text of a token that has no escapes.
-pub(super) fn plain(token: &str) -> Option<&str> {
-    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
-    (!inner.contains('\\')).then_some(inner)
-}
+pub(super) use json::plain;
 
 /// A count that fits every receiver.
 pub(super) fn count(token: &str) -> Option<u64> {
@@ -385,12 +388,15 @@ pub(super) fn readable(time: &str) -> Cow<'_, str> {
 
 /// Milliseconds since 1970; none before.
 pub(super) fn milliseconds(time: &str) -> Option<i64> {
+    if let Some(milliseconds) = crate::record::time::milliseconds(time) {
+        return Some(milliseconds);
+    }
     let moment: Timestamp = readable(time).parse().ok()?;
     Some(moment.as_millisecond()).filter(|millisecond| *millisecond >= 0)
 }
 
 /// What is said where upstream has no time that can be used.
-pub(super) const NO_TIME: &str = "no usable time: when the log file was fetched stands in for it";
+const NO_TIME: &str = "no usable time: when the log file was fetched stands in for it";
 
 #[cfg(test)]
 mod tests {
@@ -400,9 +406,11 @@ mod tests {
     fn objects_open_and_close_as_paths_say() {
         let mut out = Vec::new();
         let mut slots = Slots::new(&mut out);
-        for target in ["a", "b.c", "b.cd", "b.d.e.f", "b.d.e.g", "b.dx.y", "h.i.j", "k"] {
-            slots.at(target).number(1);
-            slots.at("b.none").token(None);
+        let paths = ["a", "b.c", "b.cd", "b.d.e.f", "b.d.e.g", "b.dx.y", "h.i.j", "k"].map(Path::of);
+        let none = Path::of("b.none");
+        for path in &paths {
+            slots.at(path).number(1);
+            slots.at(&none).token(None);
         }
         slots.end();
         let expected =
@@ -420,5 +428,18 @@ mod tests {
         assert_eq!(readable("2026-06-30T23:59:60.1234567890Z"), "2026-06-30T23:59:59.123456789Z");
         assert_eq!(milliseconds("2026-07-22T12:00:00.5Z"), Some(1_784_721_600_500));
         assert_eq!(milliseconds("1965-01-01T00:00:00Z"), None);
+        for time in [
+            "2026-06-30T23:59:60.9999Z",
+            "2024-02-29T00:00:00Z",
+            "2000-03-01T01:02:03.0456Z",
+            "1970-01-01T00:00:00.001Z",
+            "1969-12-31T23:59:59.9995Z",
+            "9998-12-31T23:59:59.12Z",
+            "9999-12-31T23:59:59Z",
+            "2100-03-01T12:00:00.1234567890Z",
+        ] {
+            let moment = readable(time).parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
+            assert_eq!(milliseconds(time), moment.filter(|moment| *moment >= 0), "{time}");
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! `native`: one JSON object, keys in a fixed order, long texts last.
 
-use std::io::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -10,7 +8,7 @@ use super::trim::{self, Cuts};
 use super::{Content, Options};
 use crate::record::map::Warning;
 use crate::record::reader::Shape;
-use crate::record::{Record, json};
+use crate::record::{Record, json, time};
 
 /// Whether what people wrote goes out.
 pub(super) fn is_full(options: Options) -> bool {
@@ -26,7 +24,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &m
     object.token("upstream_id", record.upstream_id.as_deref());
     object.text("time", record.time.as_deref());
     object.token("time_original", record.time_original);
-    write!(object.key("observed_time"), "\"{}\"", record.origin.observed).expect("memory takes every byte");
+    push_observed(record, object.key("observed_time"));
     object.text("event_type", Some(&record.origin.event_type));
     object.token("action", record.action);
     object.text("category", Some(record.category));
@@ -99,9 +97,13 @@ fn who_and_what(record: &Record<'_>, full: bool, object: &mut Object<'_>) {
         let actor = &record.actor;
         inner.token("kind", actor.kind);
         inner.token("id", actor.id);
-        // Cut out of a token, so it is valid inside quotes as it is.
-        let base = actor.id_base.as_ref().map(|base| format!("\"{base}\""));
-        inner.token("id_base", base.as_deref());
+        if let Some(base) = &actor.id_base {
+            // Cut out of a token, so it is valid inside quotes as it is.
+            let out = inner.key("id_base");
+            out.push(b'"');
+            out.extend_from_slice(base.as_bytes());
+            out.push(b'"');
+        }
         inner.token("email", actor.email);
         inner.token("name", actor.name);
         inner.token("ip", actor.ip);
@@ -237,6 +239,13 @@ pub(super) fn removed<'r>(record: &'r Record<'_>, options: Options) -> Vec<&'r s
 
 fn provenance(record: &Record<'_>, object: &mut Object<'_>) {
     write_provenance(record, object.key("provenance"));
+}
+
+/// Appends when its log file was fetched.
+pub(super) fn push_observed(record: &Record<'_>, out: &mut Vec<u8>) {
+    out.push(b'"');
+    time::push(record.origin.observed, out);
+    out.push(b'"');
 }
 
 /// Appends where the record lies.

@@ -1,8 +1,6 @@
 //! A JSON object while it is being written, for every format that is one. Members keep the order they are
 //! written in; what has no value is left out, and so is an inner object without members.
 
-use std::io::Write;
-
 use crate::digest::push_hex;
 use crate::record::json;
 
@@ -21,7 +19,9 @@ impl<'o> Object<'o> {
     }
 
     /// Begins a member; its value is to be appended to what is answered.
+    #[inline]
     pub(super) fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        self.out.reserve(key.len() + 4);
         if !self.first {
             self.out.push(b',');
         }
@@ -33,12 +33,14 @@ impl<'o> Object<'o> {
     }
 
     /// A value that is JSON already. A line feed between tokens is not possible: records are lines.
+    #[inline]
     pub(super) fn token(&mut self, key: &str, token: Option<&str>) {
         if let Some(token) = token {
             self.key(key).extend_from_slice(token.as_bytes());
         }
     }
 
+    #[inline]
     pub(super) fn text(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             json::push_text(text, self.key(key));
@@ -46,7 +48,7 @@ impl<'o> Object<'o> {
     }
 
     pub(super) fn number(&mut self, key: &str, number: u64) {
-        write!(self.key(key), "{number}").expect("memory takes every byte");
+        json::push_number(number, self.key(key));
     }
 
     pub(super) fn hash(&mut self, key: &str, hash: &[u8; 32]) {

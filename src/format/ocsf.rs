@@ -71,7 +71,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &m
     let event = Event::new(record, options, cuts);
     let mut slots = Slots::new(out);
     for field in TABLES.iter().copied().flatten() {
-        (field.write)(&event, slots.at(field.row.target));
+        (field.write)(&event, slots.at(&field.path));
     }
     slots.end();
 }
@@ -86,7 +86,7 @@ pub(super) fn outline(record: &Record<'_>, options: Options, max: usize, out: &m
         let mut slots = Slots::new(out);
         slots.longest = longest;
         for field in TABLES.iter().copied().flatten().filter(|field| OUTLINE.contains(&field.row.target)) {
-            (field.write)(&event, slots.at(field.row.target));
+            (field.write)(&event, slots.at(&field.path));
         }
         slots.end();
         if out.len() - start <= max {

@@ -1,32 +1,30 @@
 //! The id of a record: the same for the same record, wherever and whenever it is made.
 
-use crate::digest::{Sha256, hex};
+use crate::digest::{hex, push_hex, sha256};
 
 /// For a record with an event id: principal, event type and hash of the bytes make it.
 pub fn by_content(principal: &str, event_type: &str, raw_sha256: &[u8; 32]) -> String {
-    id(&["v1", principal, event_type, &hex(raw_sha256)])
+    let mut text = Vec::with_capacity(principal.len() + event_type.len() + 70);
+    for part in ["v1", principal, event_type] {
+        text.extend_from_slice(part.as_bytes());
+        text.push(0);
+    }
+    push_hex(raw_sha256, &mut text);
+    id(&text)
 }
 
 /// For a record without one: the place where it lies makes it.
 pub fn by_place(file_id: &str, offset: u64) -> String {
-    id(&["v1-offset", file_id, &offset.to_string()])
+    id(format!("v1-offset\0{file_id}\0{offset}").as_bytes())
 }
 
-fn id(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for (position, part) in parts.iter().enumerate() {
-        if position > 0 {
-            hash.update(&[0]);
-        }
-        hash.update(part.as_bytes());
-    }
-    hex(&hash.finish()[..16])
+fn id(text: &[u8]) -> String {
+    hex(&sha256(text)[..16])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::sha256;
 
     #[test]
     fn ids_are_the_published_ones() {

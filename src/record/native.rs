@@ -192,13 +192,13 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Sees a record as fields. Never fails: what does not fit stays.
     pub fn parse(origin: &'a Origin, raw: RawRecord<'a>) -> Self {
-        let members = match raw.shape {
-            Shape::Object => std::str::from_utf8(raw.bytes).ok().and_then(json::members),
+        let map = match raw.shape {
+            Shape::Object => std::str::from_utf8(raw.bytes).ok().and_then(Map::read),
             Shape::Malformed | Shape::Oversized => None,
         };
         let mut record = Self::empty(origin, raw);
-        match members {
-            Some(members) => record.read(Map::new(members)),
+        match map {
+            Some(map) => record.read(map),
             None => record.explain(),
         }
         let identified = record.upstream_id.is_some();
@@ -268,10 +268,12 @@ impl<'a> Record<'a> {
 
     fn read(&mut self, mut map: Map<'a>) {
         self.upstream_id = map.take_text(ROOT, "event_id").map(Cow::Borrowed);
-        match map.peek(ROOT, "event_id") {
-            None => map.warn(ROOT, "event_id", "missing"),
-            Some("null" | "\"\"") => map.warn(ROOT, "event_id", "empty"),
-            Some(_) => {}
+        if self.upstream_id.is_none() {
+            match map.peek(ROOT, "event_id") {
+                None => map.warn(ROOT, "event_id", "missing"),
+                Some("null" | "\"\"") => map.warn(ROOT, "event_id", "empty"),
+                Some(_) => {}
+            }
         }
         self.read_time(&mut map);
         self.read_envelope(&mut map);
@@ -306,29 +308,22 @@ impl<'a> Record<'a> {
 
     /// Type and principal say again what the stream says; they stay where they differ.
     fn read_envelope(&mut self, map: &mut Map<'a>) {
-        let event_type = map.peek(ROOT, "type");
-        if event_type.and_then(json::text).as_deref() == Some(&self.origin.event_type)
-            && event_type.is_some_and(|token| !token.contains('\\'))
-        {
-            map.take(ROOT, "type");
-        } else {
-            let problem = if event_type.is_none() { "missing" } else { "not the event type of the stream" };
-            map.warn(ROOT, "type", problem);
+        let event_type = self.origin.event_type.as_str();
+        if event_type.contains('\\') || !map.take_same(ROOT, "type", event_type) {
+            let there = map.peek(ROOT, "type").is_some();
+            map.warn(ROOT, "type", if there { "not the event type of the stream" } else { "missing" });
         }
-        match map.peek(ROOT, "principal") {
-            None => return map.warn(ROOT, "principal", "missing"),
-            Some("null") => return map.warn(ROOT, "principal", "empty"),
-            Some(_) => {}
-        }
-        let Some(node) = map.enter(ROOT, "principal") else { return };
+        let Some(node) = map.enter(ROOT, "principal") else {
+            return match map.peek(ROOT, "principal") {
+                None => map.warn(ROOT, "principal", "missing"),
+                Some("null") => map.warn(ROOT, "principal", "empty"),
+                // Another type was warned about when it was not entered.
+                Some(_) => {}
+            };
+        };
         let principal = &self.origin.principal;
         for (key, expected) in [("id", principal.id.as_str()), ("type", principal.kind.upstream())] {
-            let token = map.peek(node, key);
-            if token.is_some_and(|token| {
-                token.strip_prefix('"').and_then(|t| t.strip_suffix('"')) == Some(expected)
-            }) {
-                map.take(node, key);
-            } else {
+            if !map.take_same(node, key, expected) {
                 map.warn(node, key, "not the principal of the stream");
             }
         }

@@ -1,18 +1,16 @@
 //! The tables of ECS: which native field goes where, in the order of the output.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::category;
-use crate::format::mapping::{self, Field, NO_TIME, Slot, View, asn, field, noted, plain};
+use crate::format::mapping::{self, Field, Slot, View, asn, field, noted, plain};
 use crate::format::native;
 use crate::format::object::Object;
 use crate::format::verbs::Subject;
 use crate::record::json;
-use crate::record::map::Warning;
 
 /// The version whose names these are.
 const VERSION: &str = "9.5.0";
@@ -68,8 +66,10 @@ const EVENT: Table = &[
         }
     }),
     noted("action", "event.action", "lower case", |v, s| {
-        let action = &v.action;
-        s.short_text(Some(action.to_lowercase()).filter(|action| !action.is_empty()).as_deref());
+        let lower = |action: &str| {
+            if action.is_ascii() { action.to_ascii_lowercase() } else { action.to_lowercase() }
+        };
+        s.short_text(Some(&*v.action).filter(|action| !action.is_empty()).map(lower).as_deref());
     }),
     field("action", "event.code", |v, s| s.token(v.record.action)),
     field("event_type", "event.provider", |v, s| s.text(Some(&v.record.origin.event_type))),
@@ -243,7 +243,7 @@ const OURS: Table = &[
     field("actor.kind", "openai.compliance.actor.type", |v, s| s.token(v.record.actor.kind)),
     field("actor.id_base", "openai.compliance.actor.id_base", |v, s| {
         // Cut out of a token, so it is valid inside quotes as it is.
-        s.token(v.record.actor.id_base.as_ref().map(|base| format!("\"{base}\"")).as_deref());
+        s.quoted(v.record.actor.id_base.as_deref());
     }),
     noted("actor.email", "openai.compliance.actor.email", "of an agent", |v, s| {
         s.token(v.record.actor.email.filter(|_| v.agent));
@@ -321,8 +321,7 @@ const CONTENT: Table = &[
         "openai.compliance.warnings",
         "with one more where @timestamp is not upstream's",
         |v, s| {
-            let more = Warning { path: "timestamp".to_owned(), problem: NO_TIME };
-            v.warnings(Some(&more).filter(|_| v.record.time.is_none()), s);
+            v.warnings(v.record.time.is_none(), s);
         },
     ),
     noted(
@@ -355,7 +354,7 @@ const CONTENT: Table = &[
 ];
 
 fn moment(view: &View<'_>, slot: Slot<'_, '_>) {
-    write!(slot.open(), "\"{}\"", view.record.origin.observed).expect("memory takes every byte");
+    native::push_observed(view.record, slot.open());
 }
 
 fn message<'v>(view: &'v View<'_>) -> Option<&'v str> {

@@ -5,10 +5,9 @@ use super::Table;
 use super::classes::Kind;
 use super::event::Event;
 use super::fields::model;
-use crate::format::mapping::{NO_TIME, field, noted};
+use crate::format::mapping::{field, noted};
 use crate::format::native;
 use crate::format::object::Object;
-use crate::record::map::Warning;
 
 pub(super) const UNMAPPED: Table = &[
     field("category", "unmapped.category", |e, s| s.text(Some(e.record.category))),
@@ -21,7 +20,7 @@ pub(super) const UNMAPPED: Table = &[
     }),
     field("actor.id_base", "unmapped.actor.id_base", |e, s| {
         // Cut out of a token, so it is valid inside quotes as it is.
-        s.token(e.record.actor.id_base.as_ref().map(|base| format!("\"{base}\"")).as_deref());
+        s.quoted(e.record.actor.id_base.as_deref());
     }),
     noted("actor.email", "unmapped.actor.email", "of an agent", |e, s| {
         s.token(e.record.actor.email.filter(|_| e.view.agent));
@@ -167,8 +166,7 @@ pub(super) const UNMAPPED: Table = &[
         native::write_provenance(e.record, s.open());
     }),
     noted("warnings", "unmapped.warnings", "with one more where time is not upstream's", |e, s| {
-        let more = Warning { path: "timestamp".to_owned(), problem: NO_TIME };
-        e.view.warnings(Some(&more).filter(|_| e.time.is_none()), s);
+        e.view.warnings(e.time.is_none(), s);
     }),
     noted("", "unmapped.misfits", "values that their typed attribute would refuse", |e, s| {
         let mut all = e.view.misfits().peekable();

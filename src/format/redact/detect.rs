@@ -1,8 +1,9 @@
 //! Detectors: what in a text looks like a secret, by name.
 //!
-//! Owns the search. One pass finds where something may begin; only there a pattern is held against the
-//! text. Every pattern takes time linear in the text, those of the operator too. Never changes a text.
+//! Owns the search. One quick pass tells most texts that hold nothing; in the others, one more finds where
+//! something may begin, and only there a pattern is held against the text. Every pattern takes time linear in the text, those of the operator too. Never changes a text.
 
+mod grams;
 mod shapes;
 mod table;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use aho_corasick::AhoCorasick;
 use regex::Regex;
 
+use grams::Grams;
 use table::{ASSIGNED, PREFIXED, Prefixed, SHAPES, Shape};
 
 /// No secret is shorter.
@@ -79,6 +81,8 @@ impl Pattern {
 /// What one rule looks for.
 pub(super) struct Detectors {
     starts: Option<AhoCorasick>,
+    /// Tells where neither a start nor the sign of a shape is.
+    grams: Grams,
     /// The pattern each start belongs to.
     owners: Vec<usize>,
     patterns: Vec<Arc<Pattern>>,
@@ -113,19 +117,27 @@ impl Detectors {
             builder.kind(Some(aho_corasick::AhoCorasickKind::DFA)).build(&starts).expect("a few short texts")
         };
         let starts = (!starts.is_empty()).then(searcher);
-        let shapes = SHAPES.iter().filter(|one| wants(one.name));
-        let shapes = shapes.map(|one| (one, one.name.into())).collect();
-        Self { starts, owners, patterns, shapes, own, assigned: wants(ASSIGNED).then(|| ASSIGNED.into()) }
+        let shapes: Vec<_> =
+            SHAPES.iter().filter(|one| wants(one.name)).map(|one| (one, one.name.into())).collect();
+        let signs = shapes.iter().filter_map(|(shape, _)| shape.sign);
+        let grams = Grams::of(patterns.iter().flat_map(|one| one.known.starts).copied().chain(signs));
+        let assigned = wants(ASSIGNED).then(|| ASSIGNED.into());
+        Self { starts, grams, owners, patterns, shapes, own, assigned }
     }
 
     /// What is found in a text, in order, nothing overlapping.
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
         let mut found = Vec::new();
         if text.len() >= LEAST {
-            if let Some(starts) = &self.starts {
+            let told = self.grams.may_be_in(text);
+            if let Some(starts) = self.starts.as_ref().filter(|_| told) {
                 self.find_prefixed(starts, text, &mut found);
             }
-            for (shape, name) in &self.shapes {
+            for (shape, name) in self
+                .shapes
+                .iter()
+                .filter(|(shape, _)| shape.least <= text.len() && (told || shape.sign.is_none()))
+            {
                 (shape.find)(text, &mut |range| found.push(Found { range, name: name.clone() }));
             }
         }

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::record::json;
@@ -34,6 +33,9 @@ pub(super) type Edit<'e> = dyn FnMut(&Leaf<'_>) -> Option<String> + 'e;
 
 /// A token with its leaves changed; `None` when none was.
 pub(super) fn rewrite(token: &str, edit: &mut Edit<'_>) -> Option<String> {
+    if token.starts_with('"') {
+        return edit_text(&decode(token), None, 0, edit).map(|new| encode(&new));
+    }
     walk(token, 0, edit)
 }
 
@@ -45,8 +47,12 @@ fn walk(token: &str, depth: usize, edit: &mut Edit<'_>) -> Option<String> {
         let start = at;
         let new = match byte {
             b'"' => {
-                at = string_end(bytes, at);
-                let text = decode(&token[start..at]);
+                let escaped;
+                (at, escaped) = json::string_end(bytes, at);
+                let text = match token.get(start + 1..at - 1) {
+                    Some(text) if !escaped => Cow::Borrowed(text),
+                    _ => decode(&token[start..at]),
+                };
                 let is_key = bytes[at..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
                 let new = if is_key {
                     edit(&Leaf { kind: Kind::Key, text: &text, key: None })
@@ -92,20 +98,7 @@ fn edit_text(text: &str, key: Option<&str>, depth: usize, edit: &mut Edit<'_>) -
 
 fn is_json(text: &str) -> bool {
     let start = text.trim_ascii_start().as_bytes().first();
-    matches!(start, Some(b'{' | b'[' | b'"')) && serde_json::from_str::<IgnoredAny>(text).is_ok()
-}
-
-/// The first byte behind a string.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
-        at += found;
-        if bytes[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    bytes.len()
+    matches!(start, Some(b'{' | b'[' | b'"')) && json::is_valid(text)
 }
 
 /// The text of a string token; halves of characters, which stand for no text, are replaced.

@@ -25,12 +25,15 @@ pub(super) fn begins(text: &str, at: usize) -> bool {
     }
 }
 
+/// How PEM begins.
+pub(super) const PEM: &str = "-----BEGIN ";
+
 /// Blocks of PEM that hold a private key, also with written-out line ends; one without an end goes on as
 /// long as it looks like one.
 pub(super) fn private_keys(text: &str, see: &mut See<'_>) {
     let (mut from, mut any_end) = (0, true);
-    while let Some(start) = memmem::find(&text.as_bytes()[from..], b"-----BEGIN ").map(|at| at + from) {
-        let label = start + "-----BEGIN ".len();
+    while let Some(start) = memmem::find(&text.as_bytes()[from..], PEM.as_bytes()).map(|at| at + from) {
+        let label = start + PEM.len();
         from = label;
         let line = &text.as_bytes()[label..text.len().min(label + 64)];
         let Some(length) = memmem::find(line, b"-----") else { continue };
@@ -73,7 +76,9 @@ pub(super) fn cards(text: &str, see: &mut See<'_>) {
         while end < bytes.len() && inside(bytes[end]) {
             end += 1;
         }
-        runs(text, start..end, see);
+        if end - start >= *CARD.start() {
+            runs(text, start..end, see);
+        }
         at = end + 1;
     }
 }
@@ -161,18 +166,20 @@ const COUNTRIES: [(&[u8; 2], usize); 87] = [
 pub(super) fn ibans(text: &str, see: &mut See<'_>) {
     let bytes = text.as_bytes();
     let mut from = 0;
-    for (at, four) in bytes.windows(4).enumerate() {
-        let here = four[1].is_ascii_uppercase()
-            && four[2].is_ascii_digit()
-            && four[3].is_ascii_digit()
-            && four[0].is_ascii_uppercase();
-        if here
-            && at >= from
-            && begins(text, at)
-            && let Some(end) = iban(bytes, at)
-        {
-            see(at..end);
-            from = end;
+    // Of two neighbours one is looked at: the third or the fourth sign, both digits.
+    for digit in (2..bytes.len()).step_by(2).filter(|at| bytes[*at].is_ascii_digit()) {
+        for at in digit.saturating_sub(3)..=digit - 2 {
+            let here = bytes.get(at..at + 4).is_some_and(|four| {
+                four[..2].iter().all(u8::is_ascii_uppercase) && four[2..].iter().all(u8::is_ascii_digit)
+            });
+            if here
+                && at >= from
+                && begins(text, at)
+                && let Some(end) = iban(bytes, at)
+            {
+                see(at..end);
+                from = end;
+            }
         }
     }
 }

@@ -18,6 +18,10 @@ pub(super) struct Prefixed {
 /// A secret that can be told by its shape alone.
 pub(super) struct Shape {
     pub(super) name: &'static str,
+    /// None is shorter.
+    pub(super) least: usize,
+    /// What each of its kind has in it, where there is such a thing.
+    pub(super) sign: Option<&'static str>,
     pub(super) find: fn(&str, &mut See<'_>),
 }
 
@@ -154,10 +158,10 @@ pub(super) const PREFIXED: &[Prefixed] = &[
 
 /// Told by their shapes.
 pub(super) const SHAPES: &[Shape] = &[
-    Shape { name: "private_key", find: shapes::private_keys },
-    Shape { name: "card_number", find: shapes::cards },
-    Shape { name: "iban", find: shapes::ibans },
-    Shape { name: "email", find: shapes::emails },
+    Shape { name: "private_key", least: 11, sign: Some(shapes::PEM), find: shapes::private_keys },
+    Shape { name: "card_number", least: 13, sign: None, find: shapes::cards },
+    Shape { name: "iban", least: 15, sign: None, find: shapes::ibans },
+    Shape { name: "email", least: 6, sign: None, find: shapes::emails },
 ];
 
 /// Characters of which many are random: a digit, and a capital or 32 and more without a break.
@@ -188,9 +192,15 @@ pub(super) fn is_secret_key(key: &str) -> bool {
         "sessiontoken",
         "xapikey",
     ];
-    if !(6..=24).contains(&key.len()) {
+    // The last letter of each of them, or what may stand behind it.
+    let last = key.as_bytes().last().is_some_and(|last| b"dentyDENTY_-".contains(last));
+    if !last || !(6..=24).contains(&key.len()) {
         return false;
     }
-    let plain = key.bytes().filter(|byte| *byte != b'_' && *byte != b'-').map(|b| b.to_ascii_lowercase());
-    KEYS.iter().any(|known| plain.clone().eq(known.bytes()))
+    let (mut plain, mut length) = ([0; 24], 0);
+    for byte in key.bytes().filter(|byte| *byte != b'_' && *byte != b'-') {
+        plain[length] = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    KEYS.iter().any(|known| known.as_bytes() == &plain[..length])
 }
