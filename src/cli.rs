@@ -18,6 +18,7 @@ mod preview;
 mod progress;
 mod prove;
 mod rebuild;
+mod replay;
 mod run;
 mod search;
 mod selectors;
@@ -159,6 +160,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Timeline(options) => timeline::timeline(&at, &options),
         Command::Case(options) => case::case(&at, &options),
         Command::Rebuild(options) => rebuild::rebuild(&at, &options),
+        Command::Replay(options) => replay::replay(&at, &options),
         Command::Simulate(options) => simulate::simulate(options),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -15,6 +15,7 @@ mod letters;
 pub mod life;
 mod object;
 mod refill;
+mod replay;
 mod sample;
 mod seal;
 mod worker;
@@ -28,6 +29,11 @@ pub use archive::{ArchiveSettings, ArchiveWorker};
 pub use clean::Cleaner;
 pub use letters::Letters;
 pub use refill::Refill;
+pub use replay::{
+    Counts as ReplayCounts, Place as ReplayPlace, Rehearsal, ReplayEnd, ReplaySettings, Replayer,
+    Request as ReplayRequest, State as ReplayState, Store as ReplayStore, StoreError as ReplayStoreError,
+    rehearse,
+};
 pub use sample::{PROBE, PROBE_KEY, probe_archive, sample, send_sample};
 pub use seal::Seal;
 pub use worker::{Settings, Worker};

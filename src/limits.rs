@@ -263,3 +263,7 @@ pub const SHAPE_KEY_BYTES: usize = 48;
 pub const DRIFT_SHOWN: usize = 20;
 /// `status` shows for so long what was new, seconds.
 pub const DRIFT_AGE: i64 = 30 * 86_400;
+/// Records that a replay knows again: about 16 MB of them.
+pub const REPLAY_SEEN: usize = 1 << 18;
+/// A replay tries this often to read a log file before it asks whether the archive is there at all.
+pub const REPLAY_READS: u32 = 3;

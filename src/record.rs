@@ -37,6 +37,15 @@ pub struct Origin {
     pub own_key: Option<OwnKey>,
 }
 
+/// What marks a record that is delivered again out of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// Which replay.
+    pub id: String,
+    /// When it began, RFC 3339, UTC.
+    pub at: String,
+}
+
 /// An API key as upstream shows it: its first three and last four characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnKey {

@@ -141,6 +141,15 @@ pub trait SinkConfig: Debug + Send + Sync {
     fn max_record_bytes(&self) -> Option<usize> {
         None
     }
+    /// The same sink for the replay of this id, where its records stay apart from live ones; none when
+    /// no such place is named.
+    fn replaying(&self, _id: &str) -> Option<Box<dyn SinkConfig>> {
+        None
+    }
+    /// Why what is named for replays would not keep them apart, and the next step.
+    fn replay_fault(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
     /// What the other side would get for a batch, each record in its envelope and on a line of its own,
     /// without framing and compression. Needs no secret and no network.
     fn render(&self, batch: &Batch) -> Vec<u8> {
@@ -228,6 +237,8 @@ pub struct About {
     pub action: Option<String>,
     /// `success`, `failure` or `unknown`; none when upstream says nothing.
     pub outcome: Option<&'static str>,
+    /// The replay it is part of.
+    pub replay: Option<String>,
     /// Where it comes from.
     pub origin: Arc<Origin>,
 }
@@ -241,6 +252,7 @@ impl About {
             observed: observed.clone(),
             action: record.action.and_then(json::text).map(Cow::into_owned),
             outcome: record.outcome.result,
+            replay: record.replay.map(|replay| replay.id.clone()),
             origin: origin.clone(),
         }
     }

@@ -77,6 +77,11 @@ pub enum Command {
     Case(CaseOptions),
     /// Make a lost data folder anew from an archive.
     Rebuild(RebuildOptions),
+    /// Deliver archived records again, marked as a replay.
+    ///
+    /// They go where the sink's `replay` keys say, apart from live records. A replay that was stopped or killed
+    /// goes on when the same command is given again.
+    Replay(ReplayOptions),
     /// Run the API simulator alone.
     Simulate(SimulateOptions),
     /// Print completions for a shell.
@@ -286,6 +291,35 @@ pub struct RebuildOptions {
     /// Move a ledger that was begun after the right one was lost aside, with its spool.
     #[arg(long)]
     pub replace: bool,
+}
+
+/// Of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayOptions {
+    /// The name of an archive sink, `s3://bucket/prefix` or a folder.
+    #[arg(long, value_name = "ARCHIVE")]
+    pub from: String,
+    /// The sink that gets them, by its name in the configuration.
+    #[arg(long, value_name = "SINK")]
+    pub to: String,
+    /// Read and encode all of it, say how much it is, and send nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Records a second at most, instead of the sink's `rate`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+    /// Deliver among live records, where receivers give old events a new date and rules fire on them.
+    #[arg(long)]
+    pub into_live: bool,
+    /// Deliver once more what this command delivered before.
+    #[arg(long)]
+    pub again: bool,
+    /// Keep how far it is in this folder, instead of the folder `replays` of `data_dir`.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Which records.
+    #[command(flatten)]
+    pub selectors: Selectors,
 }
 
 /// Of `simulate`.

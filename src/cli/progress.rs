@@ -11,7 +11,7 @@ use crate::collect::Progress;
 use crate::units::{Size, spoken};
 
 /// How often the line is drawn.
-const INTERVAL: Duration = Duration::from_millis(200);
+pub const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A place for progress lines; nothing is drawn without a terminal.
 pub fn bars() -> MultiProgress {

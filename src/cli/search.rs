@@ -135,7 +135,8 @@ impl Reader {
         let bar = progress::Share::new(&self.bars, plan.object_bytes());
         let mut found = Found::new(&plan);
         let ended = self.runtime.block_on(async {
-            let mut finding = Finding::start(&self.source, plan.files, &matcher, make);
+            let mut finding =
+                Finding::start(&self.source, plan.files, &matcher, move |file, record| make(file, &record));
             while let Some((file, piece)) = finding.next().await {
                 match piece {
                     Piece::Found(item) => {

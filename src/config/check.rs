@@ -36,8 +36,15 @@ pub(super) fn streams(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Pr
     }
 }
 
-/// No two sinks write to the same place.
+/// No two sinks write to the same place, and replays stay apart from live records.
 pub(super) fn sinks(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
+    for sink in &config.sinks {
+        let Keys::Records(keys) = &sink.config else { continue };
+        if let Some((what, hint)) = keys.replay_fault() {
+            let span = place(root, &["sinks", &sink.name, "replay"]).map(|(_, span)| span);
+            problems.push(Problem::new(span, what, hint));
+        }
+    }
     for (index, sink) in config.sinks.iter().enumerate() {
         let exclusive = |sink: &SinkEntry| sink.config.exclusive(sink.options.format.name());
         let Some(place) = exclusive(sink) else { continue };

@@ -185,7 +185,7 @@ impl Worker {
     }
 }
 
-fn reason(message: &str, answer: &str) -> String {
+pub(super) fn reason(message: &str, answer: &str) -> String {
     let answer: String = answer.chars().take(ANSWER).collect();
     if answer.is_empty() { message.to_owned() } else { format!("{message}: {answer}") }
 }

@@ -3,6 +3,8 @@
 //! Owns the one back-off of delivery, for sinks of records and archives alike. A ledger that cannot be used
 //! for now, and a spool file that cannot be read, are met as a sink that cannot take anything.
 
+use std::time::Duration;
+
 use tracing::{error, info, warn};
 
 use super::fill::FillError;
@@ -57,23 +59,11 @@ impl Health {
     /// Something was not: records the trouble, and waits before the next try.
     pub(super) async fn suffer(&mut self, trouble: &SinkError) -> Result<(), Stop> {
         self.well = false;
-        let (state, hint, delay) = match &trouble.recovery {
-            Recovery::Retry { after } => {
-                warn!(sink = self.sink, error = %trouble, "delivery failed, it is tried again");
-                let delay = backoff(self.tries, limits::SINK_RETRY_MIN, limits::SINK_RETRY_MAX);
-                ("retrying", None, after.unwrap_or(delay))
-            }
-            Recovery::Pause { hint } => {
-                error!(sink = self.sink, error = %trouble, hint, "delivery paused");
-                ("paused", Some(hint.clone()), limits::SINK_PROBE)
-            }
-            Recovery::DeadLetter { .. } | Recovery::Fatal => {
-                error!(sink = self.sink, error = %trouble, "delivery stopped");
-                ("paused", Some("see the log; restart when it is mended".into()), limits::SINK_PROBE)
-            }
-        };
+        let verdict = Verdict::on(&self.sink, trouble, self.tries);
+        let ends = verdict.ends_a_run(self.tries);
+        let Verdict { state, hint, delay } = verdict;
         self.record(state, Some(trouble.to_string()), hint).await;
-        if self.once && (state == "paused" || self.tries >= limits::ONCE_TRIES) {
+        if self.once && ends {
             return Err(Stop::GivenUp);
         }
         self.tries += 1;
@@ -102,6 +92,43 @@ impl Health {
         if let Err(error) = recorded {
             warn!(sink = self.sink, %error, "the state of the sink could not be recorded");
         }
+    }
+}
+
+/// What an error of a sink means to whoever delivers to it.
+pub(super) struct Verdict {
+    /// What `status` shows.
+    pub(super) state: &'static str,
+    /// The next step, where an operator has to act.
+    pub(super) hint: Option<String>,
+    /// How long to wait before the next try.
+    pub(super) delay: Duration,
+}
+
+impl Verdict {
+    /// Judges an error after `tries` failures in a row, and tells it.
+    pub(super) fn on(sink: &str, trouble: &SinkError, tries: u32) -> Self {
+        let (state, hint, delay) = match &trouble.recovery {
+            Recovery::Retry { after } => {
+                warn!(sink, error = %trouble, "delivery failed, it is tried again");
+                let delay = backoff(tries, limits::SINK_RETRY_MIN, limits::SINK_RETRY_MAX);
+                ("retrying", None, after.unwrap_or(delay))
+            }
+            Recovery::Pause { hint } => {
+                error!(sink, error = %trouble, hint, "delivery paused");
+                ("paused", Some(hint.clone()), limits::SINK_PROBE)
+            }
+            Recovery::DeadLetter { .. } | Recovery::Fatal => {
+                error!(sink, error = %trouble, "delivery stopped");
+                ("paused", Some("see the log; restart when it is mended".into()), limits::SINK_PROBE)
+            }
+        };
+        Self { state, hint, delay }
+    }
+
+    /// Whether a run with an end gives up where nothing helps by itself.
+    pub(super) fn ends_a_run(&self, tries: u32) -> bool {
+        self.state == "paused" || tries >= limits::ONCE_TRIES
     }
 }
 

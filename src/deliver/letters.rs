@@ -105,6 +105,7 @@ impl Letters {
             observed: kept.observed.into(),
             action: kept.action,
             outcome: known.into_iter().find(|word| kept.outcome.as_deref() == Some(word)),
+            replay: None,
             origin: Arc::new(Origin {
                 principal: kept.principal,
                 event_type: kept.event_type,

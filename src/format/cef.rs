@@ -39,6 +39,14 @@ const FIELDS: &[Field] = &[
         |record, _| Some(Cow::Owned(moment(record).as_millisecond().to_string())),
     )
     .whole(),
+    Field::new("OpenAIComplianceReplayId", "replay.id", 40, "which replay delivers it again", |record, _| {
+        record.replay.and_then(|replay| plain(&replay.id))
+    })
+    .whole(),
+    Field::new("OpenAIComplianceReplayAt", "replay.at", 40, "when that replay began", |record, _| {
+        record.replay.and_then(|replay| plain(&replay.at))
+    })
+    .whole(),
     Field::new("cat", "event_type", 1023, "of the stream", |record, _| plain(&record.origin.event_type)),
     Field::new("act", "action", 63, "", |record, _| text(record.action)),
     Field::new("outcome", "outcome.result", 63, "success, failure or unknown", |record, _| {

@@ -70,6 +70,8 @@ const NATIVE: &[(&str, &str)] = &[
     ("tool_calls.result", "free text or an object"),
     ("tool_calls.approval", "what was decided about it"),
     ("self_poll", "true when custodex's own key did it"),
+    ("replay.id", "which replay delivers the record again, out of an archive"),
+    ("replay.at", "when that replay began"),
     ("truncated", "what was cut to the sink's limit: original length and hash by path"),
     ("redacted", "paths that rules or content = metadata took out"),
     ("provenance.log_file_id", ""),

@@ -51,6 +51,14 @@ const FIELDS: &[Field] = &[
     )
     .whole(),
     Field::new("recordId", "id", 40, "", |record, _| plain(&record.id)).whole(),
+    Field::new("replayId", "replay.id", 40, "which replay delivers it again", |record, _| {
+        record.replay.and_then(|replay| plain(&replay.id))
+    })
+    .whole(),
+    Field::new("replayAt", "replay.at", 40, "when that replay began", |record, _| {
+        record.replay.and_then(|replay| plain(&replay.at))
+    })
+    .whole(),
     Field::new("action", "action", 1023, "", |record, _| text(record.action)),
     Field::new("outcome", "outcome.result", 63, "success, failure or unknown", |record, _| {
         record.outcome.result.map(Cow::Borrowed)

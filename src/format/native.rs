@@ -35,6 +35,7 @@ pub(super) fn encode(record: &Record<'_>, options: Options, cuts: &Cuts, out: &m
     if record.self_poll {
         object.token("self_poll", Some("true"));
     }
+    replay(record, &mut object);
     object.object("truncated", |inner| cuts.write(inner));
     redacted(record, options, &mut object);
     provenance(record, &mut object);
@@ -67,6 +68,7 @@ pub(super) fn outline(record: &Record<'_>, _: Options, max: usize, out: &mut Vec
         object.token("action", own(record.action));
         object.text("category", Some(record.category));
         principal(record, &mut object);
+        replay(record, &mut object);
         object.object("truncated", |inner| Cuts::outline(record).write(inner));
         provenance(record, &mut object);
         object.end();
@@ -81,6 +83,15 @@ fn principal(record: &Record<'_>, object: &mut Object<'_>) {
         inner.text("kind", Some(record.origin.principal.kind.as_str()));
         inner.text("id", Some(&record.origin.principal.id));
     });
+}
+
+fn replay(record: &Record<'_>, object: &mut Object<'_>) {
+    if let Some(replay) = record.replay {
+        object.object("replay", |inner| {
+            inner.text("id", Some(&replay.id));
+            inner.text("at", Some(&replay.at));
+        });
+    }
 }
 
 /// Whether the exact bytes go out.

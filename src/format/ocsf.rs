@@ -36,7 +36,7 @@ type Table = &'static [Field<Get>];
 const TABLES: [Table; 5] = [fields::CLASS, fields::METADATA, fields::WHO, fields::WHAT, rest::UNMAPPED];
 
 /// What is left of a record that is too long even without its texts: a Base Event.
-const OUTLINE: [&str; 27] = [
+const OUTLINE: [&str; 29] = [
     "activity_id",
     "activity_name",
     "category_uid",
@@ -62,6 +62,8 @@ const OUTLINE: [&str; 27] = [
     "raw_data_hash.algorithm",
     "raw_data_hash.algorithm_id",
     "raw_data_hash.value",
+    "unmapped.replay.id",
+    "unmapped.replay.at",
     "unmapped.truncated",
     "unmapped.provenance",
 ];

@@ -9,13 +9,14 @@ mod metadata;
 mod native;
 mod rebuild;
 mod redact;
+mod replay;
 mod schemas;
 mod table;
 mod trim;
 
 use super::*;
 use crate::record::reader::{Reader, Shape};
-use crate::record::{Origin, OwnKey, RawRecord, id, json};
+use crate::record::{Origin, OwnKey, RawRecord, Replay, id, json};
 use crate::words::{Principal, PrincipalKind};
 
 const WORKSPACE: &str = "11111111-2222-4333-8444-555555555555";

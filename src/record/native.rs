@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::map::{Map, Node, ROOT, Warning};
 use super::reader::Shape;
-use super::{Origin, RawRecord, id, json, time};
+use super::{Origin, OwnKey, RawRecord, Replay, id, json, time};
 
 /// A token of the record, or one of ours.
 pub type Token<'a> = Cow<'a, str>;
@@ -175,6 +175,8 @@ pub struct Record<'a> {
     pub tool_call: ToolCall<'a>,
     /// Our own key did it.
     pub self_poll: bool,
+    /// The replay it is part of.
+    pub replay: Option<&'a Replay>,
     /// The prompt, a JSON token.
     pub prompt_text: Option<&'a str>,
     /// The response, a JSON token.
@@ -229,6 +231,7 @@ impl<'a> Record<'a> {
             outcome: Outcome::default(),
             tool_call: ToolCall::default(),
             self_poll: false,
+            replay: None,
             prompt_text: None,
             response_text: None,
             map: None,
@@ -236,6 +239,12 @@ impl<'a> Record<'a> {
             removed: Vec::new(),
             unmapped: None,
         }
+    }
+
+    /// Whether this key did it.
+    pub fn is_by(&self, key: &OwnKey) -> bool {
+        let redacted = self.actor.id.filter(|_| self.actor.kind == Some("\"API_KEY\"")).and_then(json::text);
+        redacted.is_some_and(|redacted| key.matches(&redacted))
     }
 
     /// Whether any field of upstream's has no place of its own.
@@ -282,13 +291,7 @@ impl<'a> Record<'a> {
             self.read_request(&mut map, node);
         }
         self.read_details(&mut map);
-        self.self_poll = self.actor.kind == Some("\"API_KEY\"")
-            && self
-                .origin
-                .own_key
-                .as_ref()
-                .zip(self.actor.id.and_then(json::text))
-                .is_some_and(|(key, redacted)| key.matches(&redacted));
+        self.self_poll = self.origin.own_key.as_ref().is_some_and(|key| self.is_by(key));
         self.map = Some(map);
     }
 

@@ -17,6 +17,7 @@ mod kill;
 mod layers;
 mod rebuild;
 mod redact;
+mod replay;
 mod s3;
 mod samples;
 mod search;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
 
 use super::query::{Moment, Query};
 use crate::archive::verify::{Name, RAW, Source, short, small};
@@ -21,7 +22,7 @@ use crate::words::{Principal, PrincipalKind};
 const NAMED: usize = 100;
 
 /// A log file that may hold what is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PlanFile {
     /// Name of the object.
     pub key: String,
@@ -48,6 +49,7 @@ pub struct PlanFile {
     /// Bytes of the object.
     pub object_bytes: u64,
     /// Name of the manifest that seals it; none when it is not sealed yet.
+    #[serde(skip)]
     pub manifest: Option<Arc<str>>,
     /// Its id is longer than a name can hold, so it is not known in full, nor are the ids that it is part of.
     pub id_is_cut: bool,

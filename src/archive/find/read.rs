@@ -43,7 +43,7 @@ pub fn read_content(
     content: impl Read,
     origin: &Origin,
     matcher: &Matcher,
-    each: &mut dyn FnMut(&Record<'_>) -> ControlFlow<()>,
+    each: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> io::Result<Tally> {
     let mut tally = Tally::default();
     let mut records = Reader::new(content);
@@ -62,7 +62,7 @@ pub fn read_content(
             Verdict::Unseen => tally.unseen += 1,
             Verdict::Match => {
                 tally.matched += 1;
-                if each(&record).is_break() {
+                if each(record).is_break() {
                     break;
                 }
             }
@@ -78,7 +78,7 @@ pub async fn read(
     source: &Arc<dyn Source>,
     file: &Arc<PlanFile>,
     matcher: &Arc<Matcher>,
-    mut each: impl FnMut(&PlanFile, &Record<'_>) -> ControlFlow<()> + Send + 'static,
+    mut each: impl FnMut(&PlanFile, Record<'_>) -> ControlFlow<()> + Send + 'static,
 ) -> Result<Tally, String> {
     let sha256 = match file.sha256 {
         Some(sealed) => sealed.0,

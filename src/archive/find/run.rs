@@ -30,7 +30,7 @@ pub enum Piece<T> {
     Failed(String),
 }
 
-type Make<T> = Arc<dyn Fn(&PlanFile, &Record<'_>) -> T + Send + Sync>;
+type Make<T> = Arc<dyn Fn(&PlanFile, Record<'_>) -> T + Send + Sync>;
 
 /// Part of what a file gives.
 enum Part<T> {
@@ -55,7 +55,7 @@ impl<T: Send + 'static> Finding<T> {
         source: &Arc<dyn Source>,
         files: Vec<Arc<PlanFile>>,
         matcher: &Arc<Matcher>,
-        make: impl Fn(&PlanFile, &Record<'_>) -> T + Send + Sync + 'static,
+        make: impl Fn(&PlanFile, Record<'_>) -> T + Send + Sync + 'static,
     ) -> Self {
         Self {
             source: source.clone(),
@@ -101,10 +101,9 @@ impl<T: Send + 'static> Finding<T> {
             let held = Arc::new(Mutex::new(Held { found: Vec::new(), bytes: 0 }));
             let (holding, handing) = (held.clone(), parts.clone());
             let end = read(&source, &file, &matcher, move |file, record| {
-                let full = holding
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .add(make(file, record), record.raw.length);
+                let length = record.raw.length;
+                let found = make(file, record);
+                let full = holding.lock().unwrap_or_else(PoisonError::into_inner).add(found, length);
                 // Nobody waits for it any more when it cannot be handed over.
                 match full.map(|found| handing.blocking_send(Part::Found(found))) {
                     Some(Err(_)) => ControlFlow::Break(()),

@@ -123,7 +123,7 @@ async fn found(objects: &Objects, query: Query) -> (Vec<String>, Vec<Piece<()>>)
     let plan = plan(&source, &query).await.unwrap();
     let matcher = Arc::new(Matcher::new(query));
     let make =
-        |file: &PlanFile, record: &crate::record::Record<'_>| format!("{}:{}", file.file_id, record.raw.line);
+        |file: &PlanFile, record: crate::record::Record<'_>| format!("{}:{}", file.file_id, record.raw.line);
     let mut finding = Finding::start(&source, plan.files, &matcher, make);
     let (mut found, mut ends) = (Vec::new(), Vec::new());
     while let Some((_, piece)) = finding.next().await {

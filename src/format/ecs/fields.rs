@@ -22,7 +22,7 @@ type Table = &'static [Field<Get>];
 pub(super) const TABLES: [Table; 8] = [BASE, EVENT, USER, PLACE, RELATED, GEN_AI, OURS, CONTENT];
 
 /// What is left of a record that is too long even without its texts.
-pub(super) const OUTLINE: [&str; 13] = [
+pub(super) const OUTLINE: [&str; 15] = [
     "@timestamp",
     "ecs.version",
     "event.id",
@@ -34,6 +34,8 @@ pub(super) const OUTLINE: [&str; 13] = [
     "organization.id",
     "openai.compliance.upstream_id",
     "openai.compliance.category",
+    "openai.compliance.replay.id",
+    "openai.compliance.replay.at",
     "openai.compliance.truncated",
     "openai.compliance.provenance",
 ];
@@ -292,6 +294,12 @@ const OURS: Table = &[
         s.token(v.record.tool_call.approval);
     }),
     field("self_poll", "openai.compliance.self_poll", |v, s| s.token(v.record.self_poll.then_some("true"))),
+    field("replay.id", "openai.compliance.replay.id", |v, s| {
+        s.text(v.record.replay.map(|replay| &*replay.id));
+    }),
+    field("replay.at", "openai.compliance.replay.at", |v, s| {
+        s.text(v.record.replay.map(|replay| &*replay.at));
+    }),
 ];
 
 const CONTENT: Table = &[

@@ -12,6 +12,8 @@ use crate::format::object::Object;
 pub(super) const UNMAPPED: Table = &[
     field("category", "unmapped.category", |e, s| s.text(Some(e.record.category))),
     field("self_poll", "unmapped.self_poll", |e, s| s.token(e.record.self_poll.then_some("true"))),
+    field("replay.id", "unmapped.replay.id", |e, s| s.text(e.record.replay.map(|replay| &*replay.id))),
+    field("replay.at", "unmapped.replay.at", |e, s| s.text(e.record.replay.map(|replay| &*replay.at))),
     field("principal.kind", "unmapped.principal.kind", |e, s| {
         s.text(Some(e.record.origin.principal.kind.as_str()));
     }),

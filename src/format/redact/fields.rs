@@ -191,6 +191,7 @@ fn bare<'a>(record: &'a Record<'_>) -> Record<'a> {
         outcome: Outcome { ..*outcome },
         tool_call: ToolCall { ..*tool_call },
         self_poll: record.self_poll,
+        replay: record.replay,
         prompt_text: record.prompt_text,
         response_text: record.response_text,
         map: None,

@@ -340,6 +340,13 @@ fn the_tables_are_what_is_emitted() {
                 .1
                 .into_keys(),
         );
+        let written = replay::marked("CODEX_LOG", "{}", options, None);
+        emitted.extend(
+            if options.format == Format::Cef { read_cef(&written) } else { read_leef(&written) }
+                .unwrap()
+                .1
+                .into_keys(),
+        );
         let told = options.format.fields().into_iter().map(|row| row.target.to_owned());
         let told: BTreeSet<String> = told.filter(|target| !target.starts_with('(')).collect();
         assert_eq!(emitted, told, "{:?}", options.format);
@@ -357,6 +364,7 @@ fn the_tables_are_what_is_emitted() {
             paths(&record, "", &native, &mut emitted);
         }
     }
+    paths(&replay::marked("CODEX_LOG", "{}", FULL, None), "", &native, &mut emitted);
     emitted.insert("raw_encoding".to_owned());
     emitted.insert("self_poll".to_owned());
     assert_eq!(emitted, native.into_iter().map(str::to_owned).collect(), "native");

@@ -1,7 +1,7 @@
 //! Keys of `file`, and the look before delivery.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,18 @@ pub struct FileConfig {
     /// Of every file; the daemon's own when absent.
     #[serde(default)]
     group: Option<Group>,
+    /// For records that are delivered again.
+    #[serde(default)]
+    replay: Option<ReplayKeys>,
+}
+
+/// Where a replay goes instead.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplayKeys {
+    /// Each replay has a folder of its own in this one.
+    #[serde(deserialize_with = "some_path")]
+    directory: PathBuf,
 }
 
 impl SinkConfig for FileConfig {
@@ -62,6 +74,22 @@ impl SinkConfig for FileConfig {
         Box::new(FileSink::new(ground, Arc::new(self.clone()), memory, fingerprint))
     }
 
+    /// A folder of its own, so that no other replay and no daemon writes there; nothing is removed from it,
+    /// since somebody asked for it.
+    fn replaying(&self, id: &str) -> Option<Box<dyn SinkConfig>> {
+        let directory = self.replay.as_ref()?.directory.join(id);
+        let (keep_for, keep_bytes) = (Span(Duration::MAX), Size(u64::MAX));
+        Some(Box::new(Self { directory, keep_for, keep_bytes, replay: None, ..self.clone() }))
+    }
+
+    fn replay_fault(&self) -> Option<(&'static str, &'static str)> {
+        let inside = self.replay.as_ref()?.directory.starts_with(&self.directory);
+        inside.then_some((
+            "replays would lie among the live records",
+            "name another folder as `directory`, one that no agent reads as live",
+        ))
+    }
+
     fn probe<'a>(&'a self, ground: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>> {
         Box::pin(async { self.look(ground) })
     }
@@ -76,17 +104,8 @@ impl FileConfig {
     /// Makes the folder when it is missing; answers who may read what is written there.
     pub(super) fn prepare(&self, ground: &Ground) -> Result<Access, SinkError> {
         let access = Access::find(ground, self.mode, self.group.as_ref())?;
-        self.make_folder(ground, access).map_err(cannot("use the folder", &self.directory))?;
+        make_folder(ground, &self.directory, access).map_err(cannot("use the folder", &self.directory))?;
         Ok(access)
-    }
-
-    fn make_folder(&self, ground: &Ground, access: Access) -> io::Result<()> {
-        if ground.disk.length(&self.directory)?.is_some() {
-            return Ok(());
-        }
-        ground.disk.create_folder(&self.directory, FOLDER_MODE)?;
-        ground.disk.open(&self.directory)?.set_access(FOLDER_MODE, access.group)?;
-        ground.disk.sync_folder(parent(&self.directory))
     }
 
     fn look(&self, ground: &Ground) -> Result<String, SinkError> {
@@ -98,6 +117,20 @@ impl FileConfig {
         }
         Ok(found)
     }
+}
+
+/// Makes a folder and those it lies in, as far as they are missing: who may read the files can get to them.
+fn make_folder(ground: &Ground, folder: &Path, access: Access) -> io::Result<()> {
+    if ground.disk.length(folder)?.is_some() {
+        return Ok(());
+    }
+    let above = parent(folder);
+    if above != folder {
+        make_folder(ground, above, access)?;
+    }
+    ground.disk.create_folder(folder, FOLDER_MODE)?;
+    ground.disk.open(folder)?.set_access(FOLDER_MODE, access.group)?;
+    ground.disk.sync_folder(above)
 }
 
 fn default_rotate_bytes() -> Size {
@@ -171,6 +204,24 @@ mod tests {
         assert_eq!(read("directory = '/x'\ngroup = 'adm'").unwrap().group, Some(Group::Name("adm".into())));
         assert_eq!(read("directory = '/x'\ngroup = '4'").unwrap().group, Some(Group::Id(4)));
         assert_eq!(read("directory = '/x'\ngroup = 4").unwrap().group, Some(Group::Id(4)));
+    }
+
+    #[test]
+    fn each_replay_has_a_folder_that_nobody_else_writes_to() {
+        let config = |replay: &str| read(&format!("directory = '/x'\nkeep_for = '1d'\n{replay}")).unwrap();
+        assert!(config("").replaying("a").is_none() && config("").replay_fault().is_none());
+        let named = config("replay = { directory = '/y' }");
+        let place = |id| named.replaying(id).and_then(|config| config.exclusive());
+        assert_eq!(place("a").as_deref(), Some("the folder /y/a"));
+        assert_ne!(place("a"), place("b"));
+        assert!(named.replay_fault().is_none());
+        for live in ["/x", "/x/", "/x/replay"] {
+            assert!(
+                config(&format!("replay = {{ directory = '{live}' }}")).replay_fault().is_some(),
+                "{live}"
+            );
+        }
+        assert!(read("directory = '/x'\nreplay = {}").unwrap_err().contains("missing field `directory`"));
     }
 
     #[tokio::test]

@@ -57,6 +57,18 @@ pub struct SplunkHecConfig {
     pub(super) max_event_bytes: Size,
     #[serde(default)]
     pub(super) tls: TlsConfig,
+    /// For records that are delivered again.
+    #[serde(default)]
+    replay: Option<ReplayKeys>,
+}
+
+/// What a replay has instead; what is absent stays as it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplayKeys {
+    index: Option<Template>,
+    sourcetype: Option<Template>,
+    source: Option<Template>,
 }
 
 /// How bodies are packed.
@@ -83,6 +95,27 @@ impl SinkConfig for SplunkHecConfig {
 
     fn max_record_bytes(&self) -> Option<usize> {
         Some(bytes(self.max_event_bytes))
+    }
+
+    fn replaying(&self, _: &str) -> Option<Box<dyn SinkConfig>> {
+        let ReplayKeys { index, sourcetype, source } = self.replay.clone()?;
+        Some(Box::new(Self {
+            index: index.or_else(|| self.index.clone()),
+            sourcetype: sourcetype.unwrap_or_else(|| self.sourcetype.clone()),
+            source: source.unwrap_or_else(|| self.source.clone()),
+            replay: None,
+            ..self.clone()
+        }))
+    }
+
+    fn replay_fault(&self) -> Option<(&'static str, &'static str)> {
+        let ReplayKeys { index, sourcetype, .. } = self.replay.as_ref()?;
+        let same = index.as_ref().is_none_or(|index| Some(index) == self.index.as_ref())
+            && sourcetype.as_ref().is_none_or(|sourcetype| *sourcetype == self.sourcetype);
+        same.then_some((
+            "replays would be where live records are searched",
+            "name another `index` or another `sourcetype` for replays",
+        ))
     }
 
     fn render(&self, batch: &Batch) -> Vec<u8> {
@@ -218,6 +251,23 @@ mod tests {
         assert_eq!(config.guarantee(), Guarantee::Durable);
         let fast = read("url = 'https://x'\nacknowledgements = false").unwrap();
         assert_eq!(fast.guarantee(), Guarantee::Accepted);
+    }
+
+    #[test]
+    fn a_replay_goes_elsewhere() {
+        let config = |lines: &str| read(&format!("url = 'https://x'\nindex = 'live'\n{lines}")).unwrap();
+        assert!(config("").replaying("r").is_none() && config("").replay_fault().is_none());
+        let about = crate::sink::About { id: "i".into(), replay: Some("r".into()), ..Default::default() };
+        let batch = Batch { bytes: b"{}\n".to_vec(), ends: vec![3], about: vec![about] };
+        let named = config("replay = { index = 'again', source = 's' }\nhost = 'h'");
+        let shown = String::from_utf8(named.replaying("r").unwrap().render(&batch)).unwrap();
+        let rest = r#""source":"s","sourcetype":"openai:compliance:","index":"again","event":{},"fields":{"id":"i","replay_id":"r"}"#;
+        assert!(shown.contains(rest), "{shown}");
+        assert!(named.replay_fault().is_none());
+        assert!(config("replay = { sourcetype = 'again' }").replay_fault().is_none());
+        for same in ["{}", "{ index = 'live' }", "{ source = 'x' }"] {
+            assert!(config(&format!("replay = {same}")).replay_fault().is_some(), "{same}");
+        }
     }
 
     #[test]

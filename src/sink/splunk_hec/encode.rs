@@ -56,9 +56,11 @@ impl Envelope {
         }
         out.extend_from_slice(b",\"fields\":{\"id\":");
         text(&about.id, out);
-        for (key, value) in
-            [("event_type", Some(about.origin.event_type.as_str())), ("action", about.action.as_deref())]
-        {
+        for (key, value) in [
+            ("event_type", Some(about.origin.event_type.as_str())),
+            ("action", about.action.as_deref()),
+            ("replay_id", about.replay.as_deref()),
+        ] {
             // Splunk takes no empty ones.
             if let Some(value) = value.filter(|value| (1..=limits::HEC_FIELD_BYTES).contains(&value.len())) {
                 out.extend_from_slice(b",\"");
@@ -152,6 +154,7 @@ mod tests {
             observed: "2026-07-22T12:00:00.5Z".into(),
             action: Some("PROMPT_SENT".into()),
             outcome: None,
+            replay: None,
             origin: Arc::new(Origin {
                 principal: "p1".into(),
                 event_type: "CODEX_LOG".into(),

@@ -24,6 +24,11 @@ impl SinkConfig for StdoutConfig {
         Box::new(StdoutSink::new(standard_output))
     }
 
+    /// Whoever reads it asked for it.
+    fn replaying(&self, _: &str) -> Option<Box<dyn SinkConfig>> {
+        Some(Box::new(self.clone()))
+    }
+
     fn probe<'a>(&'a self, _: &'a Ground) -> BoxFuture<'a, Result<String, SinkError>> {
         Box::pin(async { Ok("standard output, nothing to look at".into()) })
     }

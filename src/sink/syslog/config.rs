@@ -45,6 +45,8 @@ pub struct SyslogConfig {
     pub(super) style: Style,
     pub(super) max_message_bytes: usize,
     pub(super) tls: TlsConfig,
+    /// What messages of a replay have instead.
+    replay: Option<Style>,
 }
 
 /// Where messages go.
@@ -89,6 +91,14 @@ struct Keys {
     enterprise_id: Option<NonZeroU32>,
     max_message_bytes: Option<Spanned<Bytes>>,
     tls: Option<Spanned<TlsConfig>>,
+    replay: Option<ReplayKeys>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplayKeys {
+    facility: Option<Facility>,
+    app_name: Option<Spanned<String>>,
 }
 
 struct Facility(u8);
@@ -116,7 +126,16 @@ impl SyslogConfig {
             app_name: name("app_name", keys.app_name, most, tag)?.unwrap_or_else(|| APP_NAME.to_owned()),
             enterprise: keys.enterprise_id.map(NonZeroU32::get),
         };
+        let replay = keys.replay.map(|replay| {
+            Ok::<_, Error>(Style {
+                facility: replay.facility.map_or(style.facility, |facility| facility.0),
+                app_name: name("app_name", replay.app_name, most, tag)?
+                    .unwrap_or_else(|| style.app_name.clone()),
+                ..style.clone()
+            })
+        });
         Ok(Self {
+            replay: replay.transpose()?,
             framing: framing(&address, keys.framing)?,
             max_message_bytes: most_bytes(&address, keys.max_message_bytes)?,
             tls: tls(&address, keys.tls)?,
@@ -140,6 +159,18 @@ impl SinkConfig for SyslogConfig {
 
     fn max_record_bytes(&self) -> Option<usize> {
         Some(self.max_message_bytes.saturating_sub(self.style.longest_head()))
+    }
+
+    fn replaying(&self, _: &str) -> Option<Box<dyn SinkConfig>> {
+        let style = self.replay.clone()?;
+        Some(Box::new(Self { style, replay: None, ..self.clone() }))
+    }
+
+    fn replay_fault(&self) -> Option<(&'static str, &'static str)> {
+        (self.replay.as_ref()? == &self.style).then_some((
+            "replays would look like live records",
+            "name another `app_name` or another `facility` for replays",
+        ))
     }
 
     fn render(&self, batch: &Batch) -> Vec<u8> {

@@ -180,6 +180,7 @@ fn batch(items: &[Item], chosen: &[usize]) -> Batch {
             observed: "2026-07-22T12:01:00Z".into(),
             action: Some("PROMPT_SENT".into()),
             outcome: None,
+            replay: None,
             origin: origin.clone(),
         });
     }

@@ -33,6 +33,21 @@ fn defaults_are_those_of_the_design() {
 }
 
 #[test]
+fn a_replay_has_names_of_its_own() {
+    let config = |lines: &str| read(&format!("address = 'udp://h:1'\nhostname = 'h'\n{lines}")).unwrap();
+    assert!(config("").replaying("r").is_none() && config("").replay_fault().is_none());
+    let named = config("replay = { app_name = 'again', facility = 'audit' }");
+    let batch = Batch { bytes: b"{}\n".to_vec(), ends: vec![3], about: vec![crate::sink::About::default()] };
+    let shown = String::from_utf8(named.replaying("r").unwrap().render(&batch)).unwrap();
+    assert!(shown.starts_with("<110>1 - h again "), "{shown}");
+    assert!(named.replay_fault().is_none());
+    for same in ["{}", "{ app_name = 'custodex' }", "{ facility = 'local0' }"] {
+        assert!(config(&format!("replay = {same}")).replay_fault().is_some(), "{same}");
+    }
+    assert!(read("address = 'udp://h:1'\nreplay = { app_name = 'a b' }").is_err());
+}
+
+#[test]
 fn addresses_that_cannot_be_are_refused() {
     for address in [
         "collector.example.com",

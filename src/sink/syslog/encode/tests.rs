@@ -26,6 +26,7 @@ fn about(time: Option<&str>) -> About {
         observed: "2026-07-15T11:00:00Z".into(),
         action: None,
         outcome: None,
+        replay: None,
         origin: Arc::new(Origin {
             principal: "11111111-2222-4333-8444-555555555555".into(),
             event_type: "CODEX_LOG".into(),
