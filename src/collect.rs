@@ -37,6 +37,7 @@ use crate::ledger::{Collected, Ledger, StreamId};
 use crate::limits;
 use crate::source::openai::{COSTS, Client};
 use crate::spool::{self, Names, Scanned, Spool};
+use crate::vitals::Vitals;
 
 /// How long the provider keeps a log file, seconds.
 pub const RETENTION: i64 = 30 * 86_400;
@@ -64,6 +65,8 @@ pub struct Shared {
     pub stop: CancellationToken,
     /// What was done since the start.
     pub progress: Arc<Progress>,
+    /// Which parts move, and what happened how often.
+    pub vitals: Arc<Vitals>,
     /// The spool may hold this many bytes.
     pub spool_max_bytes: u64,
     /// A spooled file was found damaged.
@@ -95,6 +98,7 @@ impl Shared {
             big: Arc::new(Semaphore::new(1)),
             stop: CancellationToken::new(),
             progress: Arc::new(progress),
+            vitals: Arc::default(),
             spool_max_bytes,
             damage: Arc::new(Notify::new()),
             room: Arc::new(Notify::new()),
@@ -159,6 +163,8 @@ impl Progress {
 pub struct Stream {
     /// Its row.
     pub id: StreamId,
+    /// Whose.
+    pub principal: String,
     /// What it carries.
     pub event_type: String,
     /// How far back each poll looks again, seconds.

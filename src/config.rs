@@ -12,6 +12,7 @@ mod mask;
 mod read;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// `[custody] signing_key`: signs manifests instead of the data folder's own.
     pub signing_key: Option<Secret>,
+    /// `[http]`; none where nothing listens.
+    pub http: Option<HttpConfig>,
     /// `[network]`.
     pub network: NetworkConfig,
     /// `[sources.NAME]`, in the order of the file; at least one.
@@ -64,6 +67,15 @@ pub struct SpoolConfig {
     pub keep: Duration,
     /// How much at most.
     pub max_bytes: u64,
+}
+
+/// Where the page, metrics and health are served.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// The address; of this machine only, unless there is a token.
+    pub listen: SocketAddr,
+    /// What a request has to show.
+    pub token: Option<Secret>,
 }
 
 /// One source.
@@ -155,6 +167,7 @@ impl Config {
         config.sha256 = sha256(text.as_bytes());
         check::streams(&config, &root, &mut problems);
         check::sinks(&config, &root, &mut problems);
+        check::http(&config, &root, &mut problems);
         match secrets {
             Secrets::Checked => {
                 config.warnings = check::files(&config, &root, env, &mut problems);

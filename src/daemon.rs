@@ -6,12 +6,14 @@
 
 mod build;
 pub mod control;
+mod counting;
 pub mod folder;
 mod notify;
 pub mod rebuild;
 pub mod signing;
 mod who;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,10 +31,12 @@ use crate::ground::Ground;
 use crate::ledger::{Action, Beginning, Event, Ledger, LedgerError, LedgerThread, Stamp, Target};
 use crate::limits;
 use crate::net::Transport;
+use crate::page::Page;
 use crate::spool::Spool;
 use crate::status::Status;
 use build::{SinkParts, SourceParts};
 use control::Server;
+use counting::Counting;
 use folder::{Folder, FolderError};
 
 /// Why custodex cannot start.
@@ -71,6 +75,17 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The page has no place.
+    #[error(
+        "[http] listen = \"{listen}\" cannot be used: {source}; choose another port, or see who has it with \
+         `ss -ltnp`"
+    )]
+    Page {
+        /// Where.
+        listen: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The spool or the control socket cannot be used.
     #[error("the data folder cannot be used: {0}")]
     Disk(#[from] std::io::Error),
@@ -96,6 +111,7 @@ pub struct Daemon {
     sinks: Vec<SinkParts>,
     cleaner: Cleaner,
     server: Server,
+    page: Option<Page>,
     folder: Folder,
     mode: RunMode,
     instance: String,
@@ -122,17 +138,32 @@ impl Daemon {
         }
         recover(&ledger, &spool, ground.now(), collected.next_sequence).await?;
         let shared = Shared::new(ground, ledger, spool, config.spool.max_bytes, &collected);
+        let transport: Arc<dyn Transport> =
+            Arc::new(Counting { inner: transport, vitals: shared.vitals.clone() });
         let sources = build::sources(&shared, config, &transport, mode).await?;
         let refill = build::refill(&shared, config);
         let key = Arc::new(signing::key(shared.ground.disk.as_ref(), config, &folder.keys())?);
         let sinks = build::sinks(&shared, config, mode, &refill, &key).await?;
         let path = folder.socket();
         let server = Server::bind(&path).map_err(|source| StartError::Socket { path, source })?;
+        let page = page(&shared, config).await?;
         let cleaner = Cleaner::new(shared.clone(), config.spool.keep, refill);
         begin(&shared, config, mode, key.public().id()).await?;
         let (instance, trail_wanted) =
             (config.instance.clone(), config.sinks.iter().any(SinkEntry::takes_own_trail));
-        Ok(Self { shared, thread, sources, sinks, cleaner, server, folder, mode, instance, trail_wanted })
+        Ok(Self {
+            shared,
+            thread,
+            sources,
+            sinks,
+            cleaner,
+            server,
+            page,
+            folder,
+            mode,
+            instance,
+            trail_wanted,
+        })
     }
 
     /// Ends the run cleanly when cancelled.
@@ -147,8 +178,19 @@ impl Daemon {
 
     /// Runs to the end; answers how things stand then.
     pub async fn run(self) -> Result<Status, LedgerError> {
-        let Self { shared, thread, sources, sinks, cleaner, server, folder, mode, instance, trail_wanted } =
-            self;
+        let Self {
+            shared,
+            thread,
+            sources,
+            sinks,
+            cleaner,
+            server,
+            page,
+            folder,
+            mode,
+            instance,
+            trail_wanted,
+        } = self;
         info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), sinks = sinks.len(), "started");
         let signals: Vec<Arc<Signal>> = sources.iter().map(|source| source.signal.clone()).collect();
         let (finisher, fetched) = Finisher::new(shared.clone());
@@ -173,20 +215,9 @@ impl Daemon {
             sink.spawn(&for_sinks, &letters, collected_all.clone(), &mut delivering);
         }
         let telling = tokio::spawn(stop_sinks(shared.clone(), collected_all, for_sinks.stop.clone()));
-        let mut aside = JoinSet::new();
         let cleaner = Arc::new(cleaner);
-        let cleaning = cleaner.clone();
-        aside.spawn(async move { cleaning.run().await });
-        aside.spawn(server.run(
-            shared.ledger.clone(),
-            shared.ground.clock.clone(),
-            shared.stop.clone(),
-            wake(&shared, signals, acted),
-        ));
-        let parts = shared.clone();
-        aside.spawn(async move {
-            notify::keep(&parts).await;
-        });
+        let wake = wake(&shared, signals, acted);
+        let aside = aside(&shared, &cleaner, server, page, wake);
         notify::tell(NotifyState::Ready);
         join_all(collecting).await;
         notify::tell(NotifyState::Stopping);
@@ -212,6 +243,27 @@ impl Daemon {
         info!("stopped");
         status
     }
+}
+
+/// What runs beside collecting and delivering.
+fn aside(
+    shared: &Shared,
+    cleaner: &Arc<Cleaner>,
+    server: Server,
+    page: Option<Page>,
+    wake: impl Fn() + Send + Sync + 'static,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let cleaner = cleaner.clone();
+    tasks.spawn(async move { cleaner.run().await });
+    let clock = shared.ground.clock.clone();
+    tasks.spawn(server.run(shared.ledger.clone(), clock, shared.stop.clone(), wake));
+    if let Some(page) = page {
+        tasks.spawn(page.run());
+    }
+    let shared = shared.clone();
+    tasks.spawn(async move { notify::keep(&shared).await });
+    tasks
 }
 
 /// Wakes all who may have work after a command changed something.
@@ -270,6 +322,14 @@ async fn stop_sinks(shared: Shared, mut over: watch::Receiver<bool>, sinks: Canc
         drop(tokio::time::timeout(limits::OWN_AT_STOP, taking).await);
     }
     sinks.cancel();
+}
+
+/// The page, where the configuration has one.
+async fn page(shared: &Shared, config: &Config) -> Result<Option<Page>, StartError> {
+    let Some(http) = &config.http else { return Ok(None) };
+    let listen = http.listen;
+    let bound = Page::bind(listen, http.token.clone(), config.instance.clone(), shared.clone()).await;
+    bound.map(Some).map_err(|source| StartError::Page { listen, source })
 }
 
 /// Removes what no transaction made real, and lets every pending file be tried at once.

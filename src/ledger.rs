@@ -8,6 +8,7 @@ mod coverage;
 mod drift;
 mod facts;
 mod files;
+mod hours;
 mod import;
 mod letters;
 mod life;
@@ -32,8 +33,9 @@ pub use coverage::{Interval, Pace, merged};
 pub use drift::{DriftRow, Seen};
 pub use facts::Facts;
 pub use files::{Candidate, Collected, FileFacts, HoleRow, NewFile, PendingFile};
+pub use hours::HourRow;
 pub use import::{Imported, Missing, Origin, Restored, Whole};
-pub use letters::LetterRow;
+pub use letters::{ANSWERED, LetterRow};
 pub use life::{FileLife, ObjectLife};
 pub use manifests::{ArchivedFile, Chain, Covering, ListedFile, NextPlace, SinkPlace, UnsealedFile};
 pub use own::{Action, Actor, Beginning, Event, OwnFile, Stamp, Target};
@@ -128,6 +130,16 @@ impl Ledger {
             .spawn(move || serve(&connection, queue))
             .map_err(|source| LedgerError::Thread { source })?;
         Ok((Self { jobs, path: Arc::new(path.to_owned()) }, LedgerThread(thread)))
+    }
+
+    /// A connection of its own, which looks past the thread.
+    pub fn viewer(&self) -> Result<Viewer, LedgerError> {
+        Viewer::open(&self.path)
+    }
+
+    /// Comes back when the thread has come round to it.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        self.call(|_| Ok(())).await
     }
 
     /// Runs `job` in a transaction; the answer comes after the commit.

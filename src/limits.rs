@@ -88,6 +88,14 @@ pub const SINK_RETRY_MIN: Duration = Duration::from_millis(250);
 pub const SINK_RETRY_MAX: Duration = Duration::from_secs(30);
 /// A paused sink is probed this often.
 pub const SINK_PROBE: Duration = Duration::from_secs(15);
+/// A task that should be at work and has not moved for this long is stuck.
+pub const STUCK_TASK: Duration = Duration::from_secs(5 * 60);
+/// The same for one that waits for the provider, which may ask for the longest pause.
+pub const STUCK_REQUEST: Duration = RETRY_AFTER_MAX.saturating_add(STUCK_TASK);
+/// The same for one that waits for a sink, whose slowest request may take its whole time.
+pub const STUCK_SINK: Duration = S3_TIMEOUT.saturating_add(STUCK_TASK);
+/// The ledger has this long to answer; another process may hold it for [`LEDGER_BUSY`].
+pub const STUCK_LEDGER: Duration = Duration::from_secs(15);
 /// How often the spool is cleaned.
 pub const CLEAN_INTERVAL: Duration = Duration::from_secs(60);
 /// Files removed in one transaction.
@@ -225,6 +233,26 @@ pub const HEC_FIELD_BYTES: usize = 1000;
 pub const HEC_IDLE_CONNECTION: Duration = Duration::from_secs(10);
 /// Certificate files are looked at this often, to see whether they were replaced.
 pub const HEC_TLS_LOOK: Duration = Duration::from_secs(5);
+/// Connections to the page at the same time; more wait.
+pub const HTTP_CONNECTIONS: usize = 32;
+/// A request has to be there within this time.
+pub const HTTP_HEADER_TIME: Duration = Duration::from_secs(5);
+/// A connection, which carries one request, is over after this time; the ledger may take [`STUCK_LEDGER`] of it.
+pub const HTTP_TIME: Duration = Duration::from_secs(30);
+/// At a clean stop, answers under way have this long.
+pub const HTTP_STOP: Duration = Duration::from_secs(1);
+/// Header fields of a request.
+pub const HTTP_HEADERS: usize = 64;
+/// All of them together, with the request line; no body is read.
+pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
+/// Answers that read the ledger at the same time.
+pub const HTTP_READERS: usize = 2;
+/// A stream is up to date while it is covered up to this long before its settle time, seconds.
+pub const COVERAGE_DUE: i64 = 3600;
+/// Holes, and dead letters, on the page; the commands list all.
+pub const PAGE_ROWS: u32 = 50;
+/// Days that the page shows of coverage.
+pub const PAGE_DAYS: i64 = 30;
 /// `check --send-test` waits this long for a confirmation; the slowest, of an indexer, comes within a minute
 /// where all is well.
 pub const SEND_TEST_PATIENCE: Duration = Duration::from_secs(90);

@@ -10,12 +10,10 @@ use crate::collect::{self, RETENTION};
 use crate::ledger::{
     DriftRow, Facts, Ledger, LedgerError, Pace, SinkRow, StreamRow, StreamState, UnclaimedType, Viewer,
 };
+use crate::limits;
 
 /// Headroom below the first of these needs attention; each is told once more, seconds.
 pub const HEADROOM_ALARMS: [i64; 3] = [20 * 86_400, 10 * 86_400, 3 * 86_400];
-
-/// A stream that was covered up to this long before its settle time is up to date, seconds.
-const UP_TO_DATE: i64 = 3600;
 
 /// A stream that fails to be listed for longer than this needs attention, seconds.
 const LONG_FAILING: i64 = 3600;
@@ -140,6 +138,17 @@ pub struct SinkStatus {
     pub dead_letters: u64,
     /// When the oldest file still to come was fetched.
     pub oldest_pending: Option<String>,
+    /// The next record.
+    pub position: PlaceStatus,
+}
+
+/// A place in the spool.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PlaceStatus {
+    /// The number of the file.
+    pub file: u64,
+    /// The record in it, from 0.
+    pub record: u64,
 }
 
 impl Status {
@@ -155,7 +164,8 @@ impl Status {
         Ok(Self::of(ledger.facts(now.as_second()).await?, now, true, most))
     }
 
-    fn of(facts: Facts, now: Timestamp, running: bool, most: u64) -> Self {
+    /// From what was read of a ledger.
+    pub fn of(facts: Facts, now: Timestamp, running: bool, most: u64) -> Self {
         let Facts { streams: rows, sinks, collected, pace, unclaimed, drift } = facts;
         let (bytes, full) = (collected.spool_bytes, collected.spool_bytes >= most);
         let spool = SpoolStatus { bytes, full, records_collected: collected.records };
@@ -214,7 +224,8 @@ impl Headroom {
         let known = || rows.iter().filter(|row| row.state != StreamState::Unsupported);
         let least = known().min_by_key(|row| headroom(row, now))?;
         let pending: i64 = known().map(|row| row.files_pending).sum();
-        let covered = |row: &StreamRow| row.uncovered + collect::settle(&row.event_type) + UP_TO_DATE >= now;
+        let covered =
+            |row: &StreamRow| row.uncovered + collect::settle(&row.event_type) + limits::COVERAGE_DUE >= now;
         Some(Self {
             seconds: headroom(least, now),
             stream: format!("{}/{}", least.principal, least.event_type),
@@ -274,6 +285,7 @@ fn sink(row: SinkRow) -> SinkStatus {
         deselected: row.counts.deselected,
         dead_letters: row.counts.dead_letters,
         oldest_pending: row.oldest_pending,
+        position: PlaceStatus { file: row.position.sequence, record: row.position.record },
     }
 }
 

@@ -103,6 +103,9 @@ pub struct DemoOptions {
     /// Other seeds show other content.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Go on afterwards, and keep the status page up.
+    #[arg(long)]
+    pub serve: bool,
 }
 
 /// Of `run`.

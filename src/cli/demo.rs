@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,22 +60,35 @@ pub fn demo(options: &DemoOptions) -> Outcome {
     let bars = progress::bars();
     logs::start("warn", &bars);
     let runtime = runtime()?;
-    let (places, done) = runtime.block_on(async {
+    runtime.block_on(async {
         say("starting a simulated Compliance API with 30 days of history …");
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let simulator = Simulator::start(listen, history(options.seed), Arc::new(SystemClock)).await?;
-        let places = prepare(&simulator.base_url())?;
+        let page = options.serve.then(free_port).transpose()?;
+        let places = prepare(&simulator.base_url(), page)?;
         say(&format!("collecting from {} …", simulator.base_url()));
-        let done = collect(&places.config, &bars).await;
+        if let Some(page) = page {
+            say(&format!("watch it at http://{page}/"));
+        }
+        let done = collect(&places.config, &bars).await?;
+        let Some(done) = done else {
+            say("interrupted");
+            return Ok(Exit::Attention);
+        };
+        let exit = show(&places, &done)?;
+        if let Some(page) = page {
+            say(&format!("\nthe status page is up at http://{page}/ until you press Ctrl-C"));
+            serve(&places.config, &bars).await?;
+        }
         simulator.stop().await;
-        Ok::<_, Failure>((places, done?))
-    })?;
-    let Some(done) = done else {
-        say("interrupted");
-        return Ok(Exit::Attention);
-    };
+        Ok(exit)
+    })
+}
+
+/// Prints what was done; how the command ends.
+fn show(places: &Places, done: &Done) -> Outcome {
     let summary = Summary::read(&places.output)?;
-    print(text(&places, &done, &summary).as_bytes())?;
+    print(text(places, done, &summary).as_bytes())?;
     let mut unfinished = done.status.unfinished();
     unfinished.extend(done.verified.faults.iter().map(|fault| format!("{} {}", fault.place, fault.what)));
     for line in &unfinished {
@@ -84,7 +98,7 @@ pub fn demo(options: &DemoOptions) -> Outcome {
 }
 
 /// A folder of its own, with the key and a configuration as an operator would write it.
-fn prepare(base_url: &str) -> Result<Places, Failure> {
+fn prepare(base_url: &str, page: Option<SocketAddr>) -> Result<Places, Failure> {
     let name = format!("custodex-demo-{}-{:04x}", std::process::id(), fastrand::u16(..));
     let folder = std::env::temp_dir().join(name);
     fs::DirBuilder::new().mode(0o700).create(&folder)?;
@@ -98,7 +112,11 @@ fn prepare(base_url: &str) -> Result<Places, Failure> {
         data: folder.join("data"),
         folder,
     };
-    fs::write(&places.config, configuration(&places, &key, base_url))?;
+    let mut text = configuration(&places, &key, base_url);
+    if let Some(page) = page {
+        text = format!("{text}\n[http]\nlisten = \"{page}\"\n");
+    }
+    fs::write(&places.config, text)?;
     Ok(places)
 }
 
@@ -132,6 +150,18 @@ fn configuration(places: &Places, key: &Path, base_url: &str) -> String {
         output = places.output.display().to_string(),
         archive = places.archive.display().to_string(),
     )
+}
+
+/// A port of this machine that nobody has at the moment.
+fn free_port() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// The daemon as it runs day after day, until somebody stops it.
+async fn serve(config: &Path, bars: &indicatif::MultiProgress) -> Result<(), Failure> {
+    let config = Config::load(config, Secrets::Checked, &environment)?;
+    let daemon = Daemon::open(&config, Ground::real(), transport(&config)?, RunMode::Forever).await?;
+    until_ended(daemon, bars).await.map(drop)
 }
 
 async fn collect(config: &Path, bars: &indicatif::MultiProgress) -> Result<Option<Done>, Failure> {
@@ -180,6 +210,7 @@ fn text(places: &Places, done: &Done, summary: &Summary) -> String {
          \x20 head -n 1 {output}/custodex.jsonl\n\
          \x20 {program} -c {config} status\n\
          \x20 {program} -c {config} verify --deep --from archive   then change a file there, and again\n\
+         \x20 {program} demo --serve   the same, with its status page\n\
          \x20 {program} simulate --chaos --listen 127.0.0.1:8080   an API that misbehaves\n\
          \x20 then write your own configuration: see config.example.toml and README.md\n",
         files = count(Progress::get(&done.figures.files)),

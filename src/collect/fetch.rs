@@ -20,6 +20,7 @@ use crate::ledger::{LedgerError, PendingFile, StreamId, StreamState};
 use crate::limits;
 use crate::recovery::backoff;
 use crate::source::openai::{ApiError, ErrorKind, Expected};
+use crate::vitals::Pulse;
 
 /// Fetches the files of one source.
 pub struct Fetcher {
@@ -28,6 +29,7 @@ pub struct Fetcher {
     slots: usize,
     signal: Arc<Signal>,
     finisher: mpsc::Sender<Finished>,
+    pulse: Pulse,
 }
 
 /// What is under way.
@@ -131,8 +133,11 @@ impl Fetcher {
         signal: Arc<Signal>,
         finisher: mpsc::Sender<Finished>,
     ) -> Self {
-        let streams = streams.into_iter().map(|stream| (stream.id, stream)).collect();
-        Self { shared, streams, slots, signal, finisher }
+        let streams: HashMap<_, _> = streams.into_iter().map(|stream| (stream.id, stream)).collect();
+        let first =
+            streams.values().map(|stream| format!("{}/{}", stream.principal, stream.event_type)).min();
+        let pulse = shared.vitals.pulses.task(format!("fetcher of {}", first.unwrap_or_default()));
+        Self { shared, streams, slots, signal, finisher, pulse }
     }
 
     /// Fetches until stopped, or until nothing is left that is worth another try.
@@ -140,6 +145,7 @@ impl Fetcher {
         let this = Arc::new(self);
         let mut work = Work::default();
         while !this.shared.stop.is_cancelled() {
+            this.pulse.beat(limits::STUCK_TASK);
             match this.turn(&mut work, mode).await {
                 Ok(false) => {}
                 Ok(true) | Err(LedgerError::Closed) => return,
@@ -186,6 +192,9 @@ impl Fetcher {
             work.begin(self, file, mode);
         }
         let idle = work.queue.is_empty() && work.running.is_empty() && !once && !self.any_pending().await?;
+        if idle {
+            self.pulse.rest();
+        }
         tokio::select! {
             Some(done) = work.running.join_next() => match done {
                 Ok((row, result)) => work.ended(row, matches!(result, Ok(true))),
@@ -264,6 +273,8 @@ impl Fetcher {
             None | Some(Err(FetchError::Stopping)) => return Ok(false),
             Some(Err(error)) => error,
         };
+        let reason = if let FetchError::Api(api) = &error { api.kind.as_str() } else { "disk" };
+        self.shared.vitals.meter.source_failed("fetch", reason);
         let now = self.shared.ground.now();
         if let Some(reason) = self.gone(&file, &error, now).await
             && file.repairs.is_none()

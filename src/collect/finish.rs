@@ -67,7 +67,9 @@ impl Finisher {
     /// Works until every sender is gone.
     pub async fn run(mut self) {
         let mut group = Vec::new();
+        let pulse = self.shared.vitals.pulses.task("finisher".to_owned());
         while self.queue.recv_many(&mut group, limits::FINISH_GROUP).await > 0 {
+            pulse.beat(limits::STUCK_TASK);
             let files = std::mem::take(&mut group);
             let (answers, files): (Vec<_>, Vec<_>) = files
                 .into_iter()
@@ -86,6 +88,7 @@ impl Finisher {
                 // The fetch may have been stopped meanwhile; the ledger knows the outcome.
                 drop(answer.send(outcome));
             }
+            pulse.rest();
         }
     }
 
@@ -120,6 +123,9 @@ impl Finisher {
                 Progress::add(&progress.bytes, ready.stored.size);
             }
             Progress::add(&progress.spool_bytes, ready.stored.size);
+            let file = &ready.file;
+            let took = self.shared.ground.now() - file.listed_at;
+            self.shared.vitals.meter.collected(file.listed_at - file.end_at, took);
         }
         self.shared.next_sequence.send_replace(first + files.len() as u64);
         Ok(())

@@ -17,12 +17,14 @@ use crate::ledger::{Interval, LedgerError, PageEntry, StreamState};
 use crate::limits;
 use crate::recovery::backoff;
 use crate::source::openai::{ApiError, ErrorKind, Page};
+use crate::vitals::Pulse;
 
 /// Lists one stream.
 pub struct Lister {
     shared: Shared,
     stream: Stream,
     signal: Arc<Signal>,
+    pulse: Pulse,
     /// The failure that was told last; the same again is no news.
     told: Option<(StreamState, String)>,
 }
@@ -38,10 +40,23 @@ enum ListError {
     Ledger(#[from] LedgerError),
 }
 
+impl ListError {
+    /// One word, for counting.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Api(error) => error.kind.as_str(),
+            Self::Protocol(_) => ErrorKind::Protocol.as_str(),
+            Self::Ledger(_) => "ledger",
+        }
+    }
+}
+
 impl Lister {
     /// A lister that tells `signal` what it found.
     pub fn new(shared: Shared, stream: Stream, signal: Arc<Signal>) -> Self {
-        Self { shared, stream, signal, told: None }
+        let pulse =
+            shared.vitals.pulses.task(format!("lister of {}/{}", stream.principal, stream.event_type));
+        Self { shared, stream, signal, pulse, told: None }
     }
 
     /// Lists until stopped, or until one listing is complete or given up.
@@ -71,7 +86,9 @@ impl Lister {
                     Self::delay_after(&error, failures, poll_interval)
                 }
             };
-            tokio::time::sleep(self.shared.ground.jitter(delay)).await;
+            let delay = self.shared.ground.jitter(delay);
+            self.pulse.beat(delay + limits::STUCK_TASK);
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -117,6 +134,7 @@ impl Lister {
     async fn list(&mut self, sweep: bool) -> Result<(), ListError> {
         let result = self.pages(sweep).await;
         if let Err(error) = &result {
+            self.shared.vitals.meter.source_failed("list", error.reason());
             let (state, hint) = match error {
                 ListError::Api(api) => (
                     match api.kind {
@@ -176,6 +194,7 @@ impl Lister {
         let settled = began - settle(&self.stream.event_type);
         let covered = Interval { from, until: settled, listed_at: Some(began) };
         loop {
+            self.pulse.beat(limits::STUCK_REQUEST);
             let page = self.stream.client.list(&self.stream.event_type, &after, None, limits::PAGE).await?;
             if page.has_more && page.files.is_empty() {
                 return Err(ListError::Protocol("a page claims more, but is empty"));

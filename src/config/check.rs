@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use reqwest::Certificate;
+use secrecy::ExposeSecret;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
@@ -14,6 +15,9 @@ use crate::sink::Keys;
 
 /// No bundle of certificates is larger than this.
 const MOST_CA_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A token has at least this many characters, so that nobody finds it by trying.
+const LEAST_TOKEN: usize = 16;
 
 /// No two sources collect the same stream.
 pub(super) fn streams(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
@@ -57,6 +61,17 @@ pub(super) fn sinks(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Prob
     }
 }
 
+/// Nobody beyond this machine sees anything without a token.
+pub(super) fn http(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {
+    let Some(http) = config.http.as_ref().filter(|http| http.token.is_none()) else { return };
+    if !http.listen.ip().to_canonical().is_loopback() {
+        let what = format!("{} can be reached from other machines, and there is no token", http.listen);
+        let hint = "add token = { credential = \"page-token\" } to [http], or listen on 127.0.0.1";
+        let span = place(root, &["http", "listen"]).map(|(_, span)| span);
+        problems.push(Problem::new(span, what, hint));
+    }
+}
+
 /// Which event type of `source` is also one of `other`.
 fn shared(source: &Source, other: &Source) -> Option<usize> {
     let (ours, theirs) = (&source.config, &other.config);
@@ -81,9 +96,15 @@ pub(super) fn files(
         }
     }
     for (path, secret) in secrets(config) {
-        if let Err(error) = secret.read_from(env) {
-            let span = place(root, &path).map(|(_, span)| span);
-            problems.push(Problem::new(span, error.problem, error.hint));
+        let span = || place(root, &path).map(|(_, span)| span);
+        match secret.read_from(env) {
+            Err(error) => problems.push(Problem::new(span(), error.problem, error.hint)),
+            Ok(value) if path[0] == "http" && value.expose_secret().len() < LEAST_TOKEN => {
+                let what = format!("{secret} has fewer than {LEAST_TOKEN} characters");
+                let hint = "put a random token there, such as `openssl rand -hex 32` gives";
+                problems.push(Problem::new(span(), what, hint));
+            }
+            Ok(_) => {}
         }
     }
     network(config, root, problems);
@@ -96,11 +117,18 @@ pub(super) fn files(
         let path = path.display();
         format!("the secret in {path} can be read by other users: chmod 600 {path}")
     };
-    shown.into_iter().map(warn).collect()
+    let mut warnings: Vec<String> = shown.into_iter().map(warn).collect();
+    if let Some(http) = config.http.as_ref().filter(|http| !http.listen.ip().to_canonical().is_loopback()) {
+        let listen = http.listen;
+        warnings.push(format!("[http] listens on {listen} without TLS: put a proxy with TLS in front of it"));
+    }
+    warnings
 }
 
 /// Every secret there is but the keys of rules, and where the file names it.
 fn secrets(config: &Config) -> impl Iterator<Item = (Vec<&str>, &Secret)> {
+    let token = config.http.as_ref().and_then(|http| http.token.as_ref());
+    let token = token.map(|token| (vec!["http", "token"], token));
     let of_sources = config
         .sources
         .iter()
@@ -109,7 +137,7 @@ fn secrets(config: &Config) -> impl Iterator<Item = (Vec<&str>, &Secret)> {
         sink.config.secrets().into_iter().map(|(key, secret)| (vec!["sinks", &sink.name, key], secret))
     });
     let signing = config.signing_key.iter().map(|secret| (vec!["custody", "signing_key"], secret));
-    of_sources.chain(of_sinks).chain(signing)
+    of_sources.chain(of_sinks).chain(signing).chain(token)
 }
 
 fn network(config: &Config, root: &DeTable<'_>, problems: &mut Vec<Problem>) {

@@ -3,6 +3,7 @@
 //! Owns the top level and the keys that all sinks share. Each section is read by itself, so that a fault
 //! in one hides none in another, and each value keeps its place in the file until it is accepted.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 use url::Url;
 
 use super::error::Problem;
-use super::{Config, NetworkConfig, SinkEntry, Source, SpoolConfig, explain};
+use super::{Config, HttpConfig, NetworkConfig, SinkEntry, Source, SpoolConfig, explain};
 use crate::format::{Content, Format, OcsfVersion, Options, Redaction, Select};
 use crate::ledger::SinkStart;
 use crate::secret::Secret;
@@ -52,6 +53,14 @@ struct Spool {
 #[serde(deny_unknown_fields)]
 struct Custody {
     signing_key: Option<Secret>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Http {
+    #[serde(default, deserialize_with = "listen")]
+    listen: Option<SocketAddr>,
+    token: Option<Secret>,
 }
 
 #[derive(Default, Deserialize)]
@@ -122,11 +131,12 @@ pub(super) fn document(
     let sinks = sinks.into_iter().filter_map(|section| sink(section, types, problems)).collect();
     let spool = part::<Spool>(&mut root, "spool", problems);
     let custody = part::<Custody>(&mut root, "custody", problems);
+    let http = http(&mut root, problems);
     let network = part::<Network>(&mut root, "network", problems);
     let top = Spanned::new(0..0, DeValue::Table(root));
     let top = accept(
         Top::deserialize(ValueDeserializer::from(top)),
-        &["sources", "sinks", "spool", "custody", "network"],
+        &["sources", "sinks", "spool", "custody", "http", "network"],
         problems,
     );
     let top = top.unwrap_or_default();
@@ -139,12 +149,25 @@ pub(super) fn document(
             max_bytes: spool.max_bytes.unwrap_or(MAX_BYTES),
         },
         signing_key: custody.signing_key,
+        http,
         network: NetworkConfig { proxy: network.proxy, ca_file: network.ca_file },
         sources,
         sinks,
         warnings: Vec::new(),
         sha256: [0; 32],
     }
+}
+
+/// `[http]`, if it is there; then it says where to listen.
+fn http(root: &mut DeTable<'_>, problems: &mut Vec<Problem>) -> Option<HttpConfig> {
+    let header = root.get_key_value("http")?.0.span();
+    let known = problems.len();
+    let Http { listen, token } = part(root, "http", problems);
+    if listen.is_none() && problems.len() == known {
+        let hint = "write listen = \"127.0.0.1:9464\", or remove [http]: then nothing listens";
+        problems.push(Problem::new(Some(header), "missing key `listen`", hint));
+    }
+    Some(HttpConfig { listen: listen?, token })
 }
 
 fn source(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Option<Source> {
@@ -341,6 +364,12 @@ fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>,
         )),
         bytes => Ok(Some(bytes)),
     }
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    const FORM: &str = "write an IP address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"";
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(|_| D::Error::custom(format!("not an address to listen on\n{FORM}")))
 }
 
 fn proxy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {

@@ -17,6 +17,7 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 fn env(name: &str) -> Option<String> {
     match name {
         "API_KEY" => Some("sk-abcdefgh".to_owned()),
+        "TOKEN" => Some("0123456789abcdef".to_owned()),
         "BLANK" => Some("\n".to_owned()),
         _ => None,
     }
@@ -208,6 +209,9 @@ fn the_example_has_every_key() {
         has(of_header(&sections, "spool]"), key);
     }
     has(of_header(&sections, "custody]"), "signing_key");
+    for key in ["listen", "token"] {
+        has(EXAMPLE.split("   [http]").nth(1).unwrap(), key);
+    }
     for key in ["proxy", "ca_file"] {
         has(of_header(&sections, "network]"), key);
     }

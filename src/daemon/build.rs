@@ -156,7 +156,8 @@ async fn stream(
     let id =
         ledger.enable_stream(source.name.clone(), principal, event_type.clone(), started_at, now).await?;
     let overlap = i64::try_from(config.overlap_of(&event_type).as_secs()).unwrap_or(RETENTION);
-    Ok(Stream { id, event_type, overlap, client: client.clone() })
+    let principal = config.principal.id.clone();
+    Ok(Stream { id, principal, event_type, overlap, client: client.clone() })
 }
 
 /// Every sink, enabled in the ledger and no others.

@@ -7,8 +7,11 @@ use sd_notify::NotifyState;
 use tracing::{error, info, warn};
 
 use crate::collect::Shared;
+use crate::health::{self, Liveness};
+use crate::limits;
 use crate::status::{Headroom, Status};
 use crate::units;
+use crate::vitals::Stuck;
 
 /// How often the status line is renewed.
 const STATUS_INTERVAL: Duration = Duration::from_secs(60);
@@ -20,16 +23,24 @@ pub fn tell(state: NotifyState<'_>) {
     }
 }
 
-/// Keeps the watchdog quiet as long as the ledger answers, the status line true, and the alarms told, until
+/// Keeps the watchdog quiet as long as every task moves, the status line true, and the alarms told, until
 /// stopped.
 pub async fn keep(shared: &Shared) {
     let watchdog = sd_notify::watchdog_enabled();
     let interval = watchdog.map_or(STATUS_INTERVAL, |within| (within / 3).min(STATUS_INTERVAL));
-    let mut alarm = Alarm::default();
+    let (mut alarm, mut told) = (Alarm::default(), Vec::<String>::new());
     while !shared.stop.is_cancelled() {
-        let now = shared.ground.clock.now();
-        if let Ok(status) = Status::read(&shared.ledger, now, shared.spool_max_bytes).await {
+        let Liveness { alive, stuck } = health::liveness(shared).await;
+        if alive {
             tell(NotifyState::Watchdog);
+        }
+        for Stuck { task, seconds, problem } in stuck.iter().filter(|stuck| !told.contains(&stuck.task)) {
+            error!(task, seconds, problem, "a task is stuck");
+        }
+        told = stuck.into_iter().map(|stuck| stuck.task).collect();
+        let now = shared.ground.clock.now();
+        let reading = Status::read(&shared.ledger, now, shared.spool_max_bytes);
+        if let Ok(Ok(status)) = tokio::time::timeout(limits::STUCK_LEDGER, reading).await {
             tell(NotifyState::Status(&line(&status)));
             if let Some(headroom) = &status.headroom {
                 alarm.look(headroom);

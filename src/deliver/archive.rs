@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -79,6 +80,8 @@ pub struct ArchiveWorker {
 struct Flight {
     sequence: u64,
     records: u64,
+    /// When the file came to the spool, seconds.
+    spooled_at: i64,
     task: JoinHandle<Result<(Put, ArchivedFile), MakeError>>,
 }
 
@@ -171,6 +174,7 @@ impl ArchiveWorker {
             if self.shared.stop.is_cancelled() {
                 return Err(Stop::Stopping);
             }
+            self.health.beat(Duration::ZERO);
             if self.sealer.is_some() && Instant::now() >= self.seal_at {
                 // Nothing is added to an archive that takes no manifest.
                 while let Err(error) = self.seal().await {
@@ -218,7 +222,9 @@ impl ArchiveWorker {
         let Some(ended) = self.shared.stop.run_until_cancelled(&mut oldest.task).await else {
             return Ok(true);
         };
-        let Some(Flight { sequence, records, .. }) = self.flights.pop_front() else { return Ok(false) };
+        let Some(Flight { sequence, records, spooled_at, .. }) = self.flights.pop_front() else {
+            return Ok(false);
+        };
         let (put, archived) = ended.unwrap_or_else(|panic| {
             Err(SinkError::new(format!("delivery failed inside: {panic}"), Recovery::Fatal).into())
         })?;
@@ -228,6 +234,7 @@ impl ArchiveWorker {
         self.archived.push(archived);
         self.confirmed.0 = Position { sequence: sequence + 1, record: 0 };
         self.confirmed.1.delivered += new;
+        self.health.confirmed(spooled_at);
         self.health.recovered().await;
         self.pace(records).await;
         Ok(true)
@@ -237,6 +244,8 @@ impl ArchiveWorker {
         let (maker, archive, reader) = (self.maker.clone(), self.archive.clone(), self.reader.clone());
         // Our own audit trail is archived beside what counts.
         let (sequence, records) = (facts.sequence, if facts.own { 0 } else { facts.records });
+        let fetched: Option<Timestamp> = facts.fetched_at.parse().ok();
+        let spooled_at = fetched.map_or_else(|| self.shared.ground.now(), Timestamp::as_second);
         let task = tokio::spawn(async move {
             let made = maker.make(&facts).await?;
             maker
@@ -262,7 +271,7 @@ impl ArchiveWorker {
             };
             Ok((put, archived))
         });
-        self.flights.push_back(Flight { sequence, records, task });
+        self.flights.push_back(Flight { sequence, records, spooled_at, task });
     }
 
     fn is_drained(&self) -> bool {
@@ -271,6 +280,7 @@ impl ArchiveWorker {
 
     /// Waits for more to deliver.
     async fn wait(&mut self) -> Result<(), Stop> {
+        self.health.rest();
         let over = *self.over.borrow();
         let due = tokio::time::sleep_until(self.seal_at);
         tokio::select! {
@@ -285,6 +295,7 @@ impl ArchiveWorker {
     async fn pace(&mut self, records: u64) {
         if let Some(rate) = self.rate {
             let wait = Duration::from_secs_f64(records as f64 / rate as f64);
+            self.health.beat(wait);
             self.shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
         }
     }

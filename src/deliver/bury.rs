@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use super::fill::FillError;
 use super::health::{Stop, trouble};
 use super::worker::{TryError, Worker, hand_over};
-use crate::ledger::{LedgerError, LetterRow, Position};
+use crate::ledger::{ANSWERED, LedgerError, LetterRow, Position};
 use crate::limits;
 use crate::recovery::Recovery;
 use crate::sink::{About, Batch, SinkError};
@@ -187,5 +187,5 @@ impl Worker {
 
 pub(super) fn reason(message: &str, answer: &str) -> String {
     let answer: String = answer.chars().take(ANSWER).collect();
-    if answer.is_empty() { message.to_owned() } else { format!("{message}: {answer}") }
+    if answer.is_empty() { message.to_owned() } else { format!("{message}{ANSWERED}{answer}") }
 }

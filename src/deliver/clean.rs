@@ -30,7 +30,9 @@ impl Cleaner {
     pub async fn run(&self) {
         let stop = self.shared.stop.clone();
         let cleaning = async {
+            let pulse = self.shared.vitals.pulses.task("cleaner".to_owned());
             loop {
+                pulse.beat(limits::CLEAN_INTERVAL + limits::STUCK_TASK);
                 let cleaned = tokio::select! {
                     () = tokio::time::sleep(limits::CLEAN_INTERVAL) => self.clean().await,
                     () = self.shared.room.notified() => self.make_room().await,

@@ -3,7 +3,7 @@
 //! A batch is a pure function of the spool, the ledger's file rows and the position it begins at, so
 //! a retry sends the same bytes. Repeats are left out where the sink has a copy.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -70,6 +70,8 @@ pub(super) struct Filler {
     pub(super) dead: BTreeSet<Position>,
     /// Where the records of the batch in hand lie.
     pub(super) taken: Vec<Position>,
+    /// Files that were begun and are not confirmed, and when each came to the spool, seconds.
+    pub(super) opened: VecDeque<(u64, i64)>,
 }
 
 /// A place in the spool, and what became of the records before it.
@@ -89,13 +91,14 @@ impl Filler {
         place: Place,
     ) -> Self {
         let streams = HashMap::new();
-        let (dead, taken) = (BTreeSet::new(), Vec::new());
-        Self { ledger, spool, encoder, select, start, streams, current: None, place, dead, taken }
+        let (dead, taken, opened) = (BTreeSet::new(), Vec::new(), VecDeque::new());
+        Self { ledger, spool, encoder, select, start, streams, current: None, place, dead, taken, opened }
     }
 
     /// Goes back to a place; what was read beyond it is read again.
     pub(super) fn rewind(&mut self, place: Place) {
         (self.place, self.current) = (place, None);
+        self.opened.retain(|(sequence, _)| *sequence < place.position.sequence);
     }
 
     /// Changes whenever another configuration would give the sink something else.
@@ -185,6 +188,9 @@ impl Filler {
             file_sha256: facts.sha256,
             observed: facts.fetched_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
         });
+        if self.opened.back().is_none_or(|(last, _)| *last < sequence) {
+            self.opened.push_back((sequence, origin.observed.as_second()));
+        }
         let shown = Arc::new(sink::Origin {
             principal: origin.principal.id.clone(),
             event_type: origin.event_type.clone(),

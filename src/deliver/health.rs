@@ -13,6 +13,7 @@ use crate::ledger::LedgerError;
 use crate::limits;
 use crate::recovery::{Recovery, backoff};
 use crate::sink::SinkError;
+use crate::vitals::Pulse;
 
 /// The state of one sink.
 pub(super) struct Health {
@@ -23,6 +24,7 @@ pub(super) struct Health {
     well: bool,
     /// Failures in a row.
     tries: u32,
+    pulse: Pulse,
 }
 
 /// Why a worker ended early.
@@ -38,7 +40,24 @@ pub(super) enum Stop {
 
 impl Health {
     pub(super) fn new(shared: Shared, sink: String, state: &str, once: bool) -> Self {
-        Self { shared, sink, once, well: state == "ok", tries: 0 }
+        let pulse = shared.vitals.pulses.task(format!("sink {sink}"));
+        Self { shared, sink, once, well: state == "ok", tries: 0, pulse }
+    }
+
+    /// The worker moved, and goes on after so much.
+    pub(super) fn beat(&self, pause: Duration) {
+        self.pulse.beat(pause + limits::STUCK_SINK);
+    }
+
+    /// The worker waits for something to deliver.
+    pub(super) fn rest(&self) {
+        self.pulse.rest();
+    }
+
+    /// A file that came to the spool at this moment, seconds, is confirmed.
+    pub(super) fn confirmed(&self, spooled_at: i64) {
+        let took = self.shared.ground.now() - spooled_at;
+        self.shared.vitals.meter.delivered(&self.sink, took);
     }
 
     /// Whether the last try failed.
@@ -62,12 +81,20 @@ impl Health {
         let verdict = Verdict::on(&self.sink, trouble, self.tries);
         let ends = verdict.ends_a_run(self.tries);
         let Verdict { state, hint, delay } = verdict;
+        let meaning = match trouble.recovery {
+            Recovery::Retry { .. } => "retry",
+            Recovery::Pause { .. } => "pause",
+            Recovery::DeadLetter { .. } | Recovery::Fatal => "fatal",
+        };
+        self.shared.vitals.meter.sink_failed(&self.sink, meaning);
         self.record(state, Some(trouble.to_string()), hint).await;
         if self.once && ends {
             return Err(Stop::GivenUp);
         }
         self.tries += 1;
-        let waiting = tokio::time::sleep(self.shared.ground.jitter(delay));
+        let delay = self.shared.ground.jitter(delay);
+        self.pulse.beat(delay + limits::STUCK_TASK);
+        let waiting = tokio::time::sleep(delay);
         self.shared.stop.run_until_cancelled(waiting).await.ok_or(Stop::Stopping)
     }
 

@@ -259,7 +259,7 @@ async fn a_record_that_is_refused_for_good_holds_up_nothing_and_can_be_tried_aga
     let row = bench.row("a").await;
     assert_eq!((row.counts.delivered, row.counts.dead_letters), (FILES * RECORDS - 1, 1));
     let letters = bench.shared.ledger.letters("a".into()).await.unwrap();
-    assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "refused: no"));
+    assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "refused; it answered: no"));
     script.lock().unwrap().refuses.clear();
     bench.worker("a", &script, 50).await.run().await;
     assert_eq!(script.lock().unwrap().lines.len(), others.len(), "not tried again unasked");

@@ -123,6 +123,7 @@ impl Worker {
             if self.shared.stop.is_cancelled() {
                 return Err(Stop::Stopping);
             }
+            self.health.beat(Duration::ZERO);
             let room = self.room();
             if room == 0 || Instant::now() >= due || self.sink.wants_commit() {
                 self.commit().await?;
@@ -245,6 +246,8 @@ impl Worker {
     /// Brings a file back.
     async fn refill(&mut self, sequence: u64) -> Result<(), TryError> {
         let (shared, refill) = (self.shared.clone(), self.settings.refill.clone());
+        // Its turn may come late, and each turn has a bound of its own.
+        self.health.rest();
         let coming = refill.bring_back(&shared, &self.health.sink, sequence);
         match shared.stop.run_until_cancelled(coming).await.ok_or(Stop::Stopping)? {
             Ok(()) => Ok(()),
@@ -304,6 +307,11 @@ impl Worker {
             self.handed.drain(..batches);
             self.unproven &= batches == 0;
             self.filler.dead = self.filler.dead.split_off(&position);
+            while let Some((_, spooled_at)) =
+                self.filler.opened.pop_front_if(|(sequence, _)| *sequence < position.sequence)
+            {
+                self.health.confirmed(spooled_at);
+            }
             self.sink.committed().await?;
         }
         Ok(())

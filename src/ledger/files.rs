@@ -23,6 +23,8 @@ pub struct PendingFile {
     pub end_time: String,
     /// Seconds since 1970.
     pub end_at: i64,
+    /// Seconds since 1970.
+    pub listed_at: i64,
     /// As listed.
     pub size: Option<u64>,
     /// As listed.
@@ -144,6 +146,7 @@ pub(super) fn pending(row: &Row<'_>) -> rusqlite::Result<PendingFile> {
         attempts: row.get(7)?,
         next_attempt: row.get(8)?,
         repairs: row.get(9)?,
+        listed_at: row.get(10)?,
     })
 }
 
@@ -193,12 +196,15 @@ pub(super) fn collected(connection: &Connection) -> rusqlite::Result<Collected> 
     Ok(Collected { records: records - own, next_sequence, listed, spool_bytes })
 }
 
-fn holes(connection: &Connection) -> rusqlite::Result<Vec<HoleRow>> {
+/// The newest `most`, oldest first.
+fn holes(connection: &Connection, most: usize) -> rusqlite::Result<Vec<HoleRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT file.id, principal, event_type, file_id, end_time, coalesce(reason, ''), acknowledged
-         FROM file JOIN stream ON stream.id = file.stream WHERE file.state = 'hole' ORDER BY end_at",
+         FROM file JOIN stream ON stream.id = file.stream WHERE file.state = 'hole'
+         ORDER BY end_at DESC, file.id DESC LIMIT ?1",
     )?;
-    let rows = statement.query_map([], |row| {
+    let most = i64::try_from(most).unwrap_or(-1);
+    let rows = statement.query_map([most], |row| {
         Ok(HoleRow {
             id: row.get(0)?,
             principal: row.get(1)?,
@@ -209,7 +215,9 @@ fn holes(connection: &Connection) -> rusqlite::Result<Vec<HoleRow>> {
             acknowledged: row.get(6)?,
         })
     })?;
-    rows.collect()
+    let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+    rows.reverse();
+    Ok(rows)
 }
 
 /// Why a file is a hole, while it is one.
@@ -258,7 +266,12 @@ impl Viewer {
 
     /// All holes, oldest first.
     pub fn holes(&self) -> Result<Vec<HoleRow>, LedgerError> {
-        self.view(holes)
+        self.view(|connection| holes(connection, usize::MAX))
+    }
+
+    /// The newest `most` holes, oldest first.
+    pub fn recent_holes(&self, most: usize) -> Result<Vec<HoleRow>, LedgerError> {
+        self.view(|connection| holes(connection, most))
     }
 }
 
@@ -278,11 +291,13 @@ impl Ledger {
     ) -> Result<Vec<PendingFile>, LedgerError> {
         self.call(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts, next_attempt, NULL
+                "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts, next_attempt, NULL,
+                 listed_at
                  FROM file WHERE stream = ?1 AND state = 'pending'
                  AND (next_attempt <= ?2 OR next_attempt > ?3)
                  UNION ALL
-                 SELECT id, stream, file_id, end_time, end_at, bytes, sha256, attempts, next_attempt, sequence
+                 SELECT id, stream, file_id, end_time, end_at, bytes, sha256, attempts, next_attempt, sequence,
+                 listed_at
                  FROM file INDEXED BY file_damaged WHERE stream = ?1 AND damaged = 1
                  AND (next_attempt <= ?2 OR next_attempt > ?3)
                  ORDER BY end_at, id",
@@ -539,7 +554,7 @@ impl Ledger {
 
     /// All holes, oldest first.
     pub async fn holes(&self) -> Result<Vec<HoleRow>, LedgerError> {
-        self.call(holes).await
+        self.call(|connection| holes(connection, usize::MAX)).await
     }
 
     /// Makes a hole pending again; `false` when there is no such hole.

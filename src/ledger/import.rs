@@ -276,7 +276,7 @@ impl Ledger {
             connection.execute(
                 "INSERT INTO sink (name, type, guarantee, enabled, start, sequence, record, delivered)
                  VALUES (?1, '', '', 0, ?2, ?3, 0, (SELECT coalesce(sum(records), 0) FROM file
-                     WHERE sequence >= ?2 AND sequence < ?3))
+                     WHERE sequence >= ?2 AND sequence < ?3 AND own = 0))
                  ON CONFLICT (name) DO UPDATE SET start = excluded.start, sequence = excluded.sequence,
                      record = 0, delivered = excluded.delivered",
                 params![name, start, position],
@@ -292,8 +292,9 @@ impl Ledger {
             connection
                 .query_row(
                     "SELECT sequence, record,
-                     (SELECT count(*) FROM file WHERE file.sequence >= sink.sequence),
-                     (SELECT coalesce(sum(records), 0) FROM file WHERE file.sequence >= sink.sequence)
+                     (SELECT count(*) FROM file WHERE file.sequence >= sink.sequence AND file.own = 0),
+                     (SELECT coalesce(sum(records), 0) FROM file
+                         WHERE file.sequence >= sink.sequence AND file.own = 0)
                      FROM sink WHERE name = ?1",
                     [name],
                     |row| {

@@ -30,6 +30,16 @@ pub struct LetterRow {
     pub retry: bool,
 }
 
+/// Between what happened and what the other side answered, in a reason.
+pub const ANSWERED: &str = "; it answered: ";
+
+impl LetterRow {
+    /// What happened, without what the other side answered: that may repeat the record.
+    pub fn problem(&self) -> &str {
+        self.reason.split_once(ANSWERED).map_or(&self.reason, |(problem, _)| problem)
+    }
+}
+
 const SELECT: &str =
     "SELECT id, sink, sequence, record, record_id, principal, event_type, at, reason, retry FROM dead_letter";
 
@@ -58,6 +68,14 @@ impl Viewer {
     /// All dead letters, or those of one sink, oldest first.
     pub fn letters(&self, sink: Option<&str>) -> Result<Vec<LetterRow>, LedgerError> {
         self.view(|connection| letters(connection, sink))
+    }
+
+    /// The newest `most` dead letters, newest first.
+    pub fn recent_letters(&self, most: u32) -> Result<Vec<LetterRow>, LedgerError> {
+        self.view(|connection| {
+            let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY id DESC LIMIT ?1"))?;
+            statement.query_map([most], read)?.collect()
+        })
     }
 }
 

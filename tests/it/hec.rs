@@ -182,6 +182,11 @@ fn a_replaced_token_is_found_without_a_restart() {
     let world = World::new(Ways::default(), "");
     fs::write(world.token(), "00000000-0000-4000-8000-000000000000\n").unwrap();
     let _daemon = world.daemon();
+    let begun = (0..100).any(|_| {
+        pause(Duration::from_millis(100));
+        world.place.run(&["status"]).status.success()
+    });
+    assert!(begun, "the daemon has made its ledger");
     let until = |what: &dyn Fn(&Value) -> bool| {
         // A paused sink is looked at again after 15 to 19 seconds.
         (0..300).any(|_| {

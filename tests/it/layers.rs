@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// What every module may rest on.
 const WORDS: &[&str] =
-    &["clock", "digest", "limits", "record", "recovery", "refusal", "secret", "units", "words"];
+    &["clock", "digest", "limits", "record", "recovery", "refusal", "secret", "units", "vitals", "words"];
 
 /// Beside the words, what each module may import of the crate. A module that is not here is a defect.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("refusal", &[]),
     ("secret", &[]),
     ("units", &[]),
+    ("vitals", &[]),
     ("words", &[]),
     ("disk", &[]),
     ("ground", &["disk"]),
@@ -32,12 +33,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("collect", &["disk", "ground", "ledger", "source", "spool"]),
     ("deliver", &["archive", "collect", "disk", "format", "ground", "ledger", "sink", "spool"]),
     ("status", &["collect", "ledger"]),
+    ("health", &["collect", "ledger", "status"]),
+    ("metrics", &["health", "status"]),
+    ("page", &["collect", "health", "ledger", "metrics", "status"]),
     ("simulator", &[]),
     (
         "daemon",
         &[
-            "archive", "collect", "config", "deliver", "disk", "format", "ground", "ledger", "net", "sink",
-            "source", "spool", "status",
+            "archive", "collect", "config", "deliver", "disk", "format", "ground", "health", "ledger", "net",
+            "page", "sink", "source", "spool", "status",
         ],
     ),
     (

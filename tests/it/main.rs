@@ -15,6 +15,7 @@ mod hec;
 mod integrations;
 mod kill;
 mod layers;
+mod page;
 mod rebuild;
 mod redact;
 mod replay;

@@ -113,7 +113,13 @@ impl Bench {
         let base = "https://api.example.com/v1".parse().unwrap();
         let client = Client::new(provider.clone(), ground.clock.clone(), key, &base, &principal);
         let shared = Shared::new(ground, ledger, spool, u64::MAX, &Collected::default());
-        let stream = Stream { id, event_type: "CODEX_LOG".into(), overlap: 7200, client: Arc::new(client) };
+        let stream = Stream {
+            id,
+            principal: "w".into(),
+            event_type: "CODEX_LOG".into(),
+            overlap: 7200,
+            client: Arc::new(client),
+        };
         let lister = Lister::new(shared, stream, Arc::default());
         Self { clock, provider, lister, _folder: folder }
     }

@@ -33,6 +33,24 @@ pub enum ErrorKind {
     Disk,
 }
 
+impl ErrorKind {
+    /// One word, for counting.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsupported => "unsupported",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::Gone => "gone",
+            Self::Limited => "limited",
+            Self::Status => "status",
+            Self::Network => "network",
+            Self::Protocol => "protocol",
+            Self::Mismatch => "mismatch",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// Why a request gave no data.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
