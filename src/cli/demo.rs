@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::args::DemoOptions;
+use super::args::{DemoOptions, ExplainOptions};
+use super::explain::explain;
 use super::run::{transport, until_ended};
 use super::summary::Summary;
 use super::verify::hold;
-use super::{Exit, Failure, Outcome, logs, print, progress, runtime, say};
+use super::{Exit, Failure, Outcome, Place, logs, print, progress, runtime, say};
 use crate::archive::verify::{self, Report};
 use crate::clock::SystemClock;
 use crate::collect::Progress;
@@ -89,6 +90,13 @@ pub fn demo(options: &DemoOptions) -> Outcome {
 fn show(places: &Places, done: &Done) -> Outcome {
     let summary = Summary::read(&places.output)?;
     print(text(places, done, &summary).as_bytes())?;
+    if let Some(id) = summary.prompt {
+        print(format!("\nThe life of one prompt, as `explain {id} --from {ARCHIVE}` tells it\n").as_bytes())?;
+        let at = Place { config: Some(places.config.clone()) };
+        let options = ExplainOptions { id, from: Some(ARCHIVE.to_owned()) };
+        // It has a runtime of its own.
+        tokio::task::block_in_place(|| explain(&at, &options))?;
+    }
     let mut unfinished = done.status.unfinished();
     unfinished.extend(done.verified.faults.iter().map(|fault| format!("{} {}", fault.place, fault.what)));
     for line in &unfinished {

@@ -29,8 +29,8 @@ impl<'a> MakeWriter<'a> for Around {
     }
 }
 
-/// Starts logging at `level` unless `CUSTODEX_LOG` says otherwise; once in a process. What libraries tell of
-/// their own workings is no news for an operator.
+/// Starts logging at `level` unless `CUSTODEX_LOG` says otherwise; where a command calls another, the first counts.
+/// What libraries tell of their own workings is no news for an operator.
 pub fn start(level: &str, bars: &MultiProgress) {
     let usual = || EnvFilter::new(format!("{level},aws_config=error"));
     let filter = EnvFilter::try_from_env("CUSTODEX_LOG").unwrap_or_else(|_| usual());
@@ -41,9 +41,10 @@ pub fn start(level: &str, bars: &MultiProgress) {
         .with_target(false)
         .with_ansi(colours);
     // The journal has a clock of its own.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        subscriber.without_time().init();
+    let begun = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        subscriber.without_time().try_init()
     } else {
-        subscriber.init();
-    }
+        subscriber.try_init()
+    };
+    drop(begun);
 }

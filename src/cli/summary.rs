@@ -21,6 +21,8 @@ pub struct Summary {
     last: Option<String>,
     by_type: BTreeMap<String, u64>,
     by_model: BTreeMap<String, Tokens>,
+    /// Id of a prompt.
+    pub prompt: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ struct Tokens {
 /// The members of a native record that the summary looks at.
 #[derive(Deserialize)]
 struct Line<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     #[serde(borrow, default)]
     time: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -86,6 +90,9 @@ impl Summary {
     }
 
     fn add(&mut self, line: &Line<'_>) {
+        if self.prompt.is_none() && line.category == "prompt" {
+            self.prompt = Some(line.id.clone().into_owned());
+        }
         if let Some(time) = &line.time {
             if self.first.as_deref().is_none_or(|first| &**time < first) {
                 self.first = Some(time.to_string());
@@ -152,9 +159,9 @@ mod tests {
     #[test]
     fn records_are_summed_up() {
         let lines = concat!(
-            r#"{"time":"2026-01-02T00:00:00Z","event_type":"CODEX_LOG","category":"response","model":{"response":"m"},"usage":{"input":5,"output":2}}"#,
+            r#"{"id":"a","time":"2026-01-02T00:00:00Z","event_type":"CODEX_LOG","category":"response","model":{"response":"m"},"usage":{"input":5,"output":2}}"#,
             "\n",
-            r#"{"time":"2026-01-01T00:00:00Z","event_type":"AUTH_LOG","category":"auth"}"#,
+            r#"{"id":"a","time":"2026-01-01T00:00:00Z","event_type":"AUTH_LOG","category":"auth"}"#,
             "\n",
         );
         let mut summary = Summary::default();

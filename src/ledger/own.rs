@@ -245,10 +245,10 @@ fn begin(connection: &Connection, run: &Beginning, at: Timestamp) -> rusqlite::R
 
 /// The file that is to be written now: one that a crash or a full disk left, or one of what waits.
 fn next(connection: &Connection, instance: &str, now: i64) -> rusqlite::Result<Option<OwnFile>> {
-    let read = |row: &rusqlite::Row<'_>| Ok(OwnFile { file: pending(row)?, content: row.get(10)? });
+    let read = |row: &rusqlite::Row<'_>| Ok(OwnFile { file: pending(row)?, content: row.get(11)? });
     let mut statement = connection.prepare_cached(
         "SELECT id, stream, file_id, end_time, end_at, size, sha256, attempts, next_attempt,
-         iif(damaged = 1, sequence, NULL), content
+         iif(damaged = 1, sequence, NULL), listed_at, content
          FROM own_file JOIN file ON file.id = own_file.file
          WHERE own = 1 AND (state = 'pending' OR (damaged = 1 AND removed = 0)) ORDER BY file.id LIMIT 1",
     )?;

@@ -42,9 +42,16 @@ fn the_demo_collects_and_delivers_everything_and_keeps_the_page_up() {
     demo.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     let records = out.split(" log files: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     assert!(records.replace(',', "").parse::<u64>().unwrap() >= 50_000, "{out}");
-    for part in
-        ["CODEX_LOG", "INPUT TOKENS", "headroom    29 d", "manifests: 0 faults", "config.toml", "Try next"]
-    {
+    for part in [
+        "CODEX_LOG",
+        "INPUT TOKENS",
+        "headroom    29 d",
+        "manifests: 0 faults",
+        "config.toml",
+        "Try next",
+        "confirmed, durable",
+        "in manifest",
+    ] {
         assert!(out.contains(part), "{part} is not in\n{out}");
     }
 }

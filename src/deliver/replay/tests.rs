@@ -300,7 +300,10 @@ async fn a_refused_record_is_named_and_the_others_go_on() {
     let letters =
         std::fs::read_to_string(folder.path().join(request().id()).join("dead-letters.jsonl")).unwrap();
     let letter: serde_json::Value = serde_json::from_str(letters.lines().next().unwrap()).unwrap();
-    assert_eq!((&letter["log_file_id"], &letter["reason"]), (&"f1".into(), &"refused: never".into()));
+    assert_eq!(
+        (&letter["log_file_id"], &letter["reason"]),
+        (&"f1".into(), &"refused; it answered: never".into())
+    );
     assert!(!letters.contains("prompt") && letter["byte_offset"].as_u64() > Some(0), "{letters}");
 }
 

@@ -94,7 +94,7 @@ async fn what_passes_is_no_refusal_and_a_refusal_is_one_again() {
     bench.retry().await;
     bench.worker("a", &script, 50).await.run().await;
     let letters = bench.letters().await;
-    assert_eq!((letters[0].retry, letters[0].reason.as_str()), (false, "refused: no"));
+    assert_eq!((letters[0].retry, letters[0].reason.as_str()), (false, "refused; it answered: no"));
     assert_eq!(bench.assert_closed().await.counts.dead_letters, 1);
     bench.retry().await;
     *script.lock().unwrap() = Script { fails_after: Some(0), ..Script::default() };

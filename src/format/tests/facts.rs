@@ -79,9 +79,12 @@ fn values(record: &str) -> Vec<String> {
 
 /// What a record of this format must hold for the time of the event.
 fn moment(format: Format, time: &str) -> String {
-    let moment: Timestamp = time.parse().unwrap();
+    if matches!(format, Format::Native | Format::Ecs) {
+        return time.to_owned();
+    }
+    // The last hours of all years are no timestamp.
+    let Ok(moment) = time.parse::<Timestamp>() else { return String::new() };
     match format {
-        Format::Native | Format::Ecs => time.to_owned(),
         Format::Leef => format!("{moment:.3}"),
         _ => moment.as_millisecond().to_string(),
     }
