@@ -143,9 +143,10 @@ fn what_is_found_is_what_was_delivered() {
     ];
     for (more, fits) in selectors {
         let found = search(more);
+        let served = |record: &&Value| record["event_type"] != "CUSTODEX_LOG";
         let expected: Vec<&Value> = records.iter().filter(|record| fits(record)).collect();
         // Repeats have left the sink's records, not the archive.
-        assert_eq!(ids(&found.iter().collect::<Vec<_>>()), ids(&expected), "{more:?}");
+        assert_eq!(ids(&found.iter().filter(served).collect::<Vec<_>>()), ids(&expected), "{more:?}");
         assert!(!expected.is_empty(), "{more:?}");
     }
     let table = alone(&["search", "--from", from, "--limit", "3"], 0);

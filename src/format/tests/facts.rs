@@ -77,17 +77,16 @@ fn values(record: &str) -> Vec<String> {
     found
 }
 
-/// What a record of this format must hold for the time of the event.
-fn moment(format: Format, time: &str) -> String {
+/// What a record of this format must hold for the time of the event; the last hours of all years have no number.
+fn moment(format: Format, time: &str) -> Option<String> {
     if matches!(format, Format::Native | Format::Ecs) {
-        return time.to_owned();
+        return Some(time.to_owned());
     }
-    // The last hours of all years are no timestamp.
-    let Ok(moment) = time.parse::<Timestamp>() else { return String::new() };
-    match format {
+    let moment: Timestamp = time.parse().ok()?;
+    Some(match format {
         Format::Leef => format!("{moment:.3}"),
         _ => moment.as_millisecond().to_string(),
-    }
+    })
 }
 
 /// What of the facts a record does not tell, if anything.
@@ -111,7 +110,7 @@ fn missing(event_type: &str, line: &str, options: Options, max: Option<usize>) -
             return None;
         }
         let value = json::text(&token).map_or_else(|| token.clone(), Into::into);
-        let value = if path == "time" { moment(options.format, &value) } else { value };
+        let value = if path == "time" { moment(options.format, &value)? } else { value };
         (!told.contains(&value)).then(|| format!("{path} {value} is not in {record}"))
     })
 }
