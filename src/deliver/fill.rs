@@ -15,7 +15,7 @@ use crate::ledger::{Counts, FileFacts, Ledger, LedgerError, Position, StreamId};
 use crate::limits;
 use crate::record::map::Warning;
 use crate::record::reader::Shape;
-use crate::record::{Origin, OwnKey, RawRecord, Record};
+use crate::record::{Origin, OwnKey, Record};
 use crate::sink::{self, About, Batch};
 use crate::spool::{Earlier, FileReader, Repeats, Spool};
 use crate::words::Principal;
@@ -235,15 +235,7 @@ impl Filler {
                 let problem = format!("record {} is not what was spooled", position.record);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
             }
-            let raw = RawRecord {
-                bytes,
-                shape: entry.shape,
-                offset: entry.offset,
-                length: entry.length.into(),
-                line: entry.line.into(),
-                sha256: entry.sha256,
-                event_id: event_id.as_deref(),
-            };
+            let raw = entry.record(bytes, event_id.as_deref());
             let mut record = Record::parse(&current.origin, raw);
             if self.select.as_ref().is_some_and(|select| !select.takes(&record)) {
                 self.place.counts.deselected += 1;

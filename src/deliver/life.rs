@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::archive::Wanted;
 use crate::ledger::{FileLife, LedgerError, LetterRow, Position, SinkRow, Viewer};
 use crate::record::reader::Shape;
-use crate::record::{Origin, OwnKey, RawRecord, Record, id};
+use crate::record::{Origin, OwnKey, Record, id};
 use crate::spool::{Earlier, Entry, FileReader, Repeats, Spool};
 use crate::words::{Principal, PrincipalKind};
 
@@ -158,15 +158,7 @@ impl Copy {
             let next = reader.peek()?.filter(|next| next.shape == Shape::Oversized && next.has_event_id);
             let event_id = if next.is_some() { reader.event_id()? } else { None };
             let Some((entry, bytes)) = reader.next()? else { return io::Result::Ok(None) };
-            let raw = RawRecord {
-                bytes,
-                shape: entry.shape,
-                offset: entry.offset,
-                length: entry.length.into(),
-                line: entry.line.into(),
-                sha256: entry.sha256,
-                event_id: event_id.as_deref(),
-            };
+            let raw = entry.record(bytes, event_id.as_deref());
             Ok(Some(see(&Record::parse(&self.origin(), raw))))
         };
         let seen: io::Result<Option<T>> = read();

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use crate::record::RawRecord;
 use crate::record::reader::{Cut, Shape};
 
 /// Bytes of one entry.
@@ -43,6 +44,19 @@ impl Entry {
             has_event_id: cut.event_id.is_some(),
             sha256: cut.sha256,
         })
+    }
+
+    /// The record, whose bytes these are; its event id is told only where it goes by reference.
+    pub fn record<'a>(&self, bytes: &'a [u8], event_id: Option<&'a str>) -> RawRecord<'a> {
+        RawRecord {
+            bytes,
+            shape: self.shape,
+            offset: self.offset,
+            length: self.length.into(),
+            line: self.line.into(),
+            sha256: self.sha256,
+            event_id,
+        }
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
